@@ -1,0 +1,46 @@
+"""Packaging of kerasdml."""
+
+import pathlib
+import re
+
+from setuptools import find_packages, setup
+
+root = pathlib.Path(__file__).parent
+version = re.search(
+    r'__version__ = "(.+)"', (root / "kerasdml/version.py").read_text()
+)[1]
+
+serve = ["starlette>=0.40", "uvicorn>=0.30"]
+jax = ["jax>=0.4.30"]
+
+setup(
+    name="kerasdml",
+    version=version,
+    description="Deep metric learning for TensorFlow and Keras 3.",
+    long_description=(root / "README.md").read_text(),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    packages=find_packages(include=["kerasdml", "kerasdml.*"]),
+    package_data={"kerasdml.zoo": ["cards.json", "weights/*.keras"]},
+    python_requires=">=3.11,<3.14",
+    install_requires=[
+        "keras>=3.15",
+        "tensorflow~=2.20.0",
+        'scann==1.4.2; sys_platform == "linux" and platform_machine == "x86_64"',
+        "numpy",
+        "tensorboard",
+        "matplotlib",
+        "pillow",
+    ],
+    extras_require={
+        "serve": serve,
+        "jax": jax,
+        "dev": [*serve, *jax, "pytest>=8", "ruff>=0.14", "httpx"],
+    },
+    entry_points={"console_scripts": ["kerasdml = kerasdml.cli:main"]},
+    classifiers=[
+        "Programming Language :: Python :: 3",
+        "Operating System :: POSIX :: Linux",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+    ],
+)
