@@ -1,0 +1,306 @@
+"""The walk from labels and embeddings to costs, once for every loss."""
+
+import abc
+import contextlib
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+from keras import ops
+
+from kerasdml.config import Configured
+from kerasdml.layers import Proxies
+from kerasdml.ops import (
+    check_similarity,
+    flatten_labels,
+    pair_masks,
+    similarities,
+)
+
+AVERAGES = ("anchors", "active", "pairs")
+
+
+class References(NamedTuple):
+    """Embeddings to compare with.
+
+    Attributes:
+        embeddings: `(r, d)`, as they came from the embedder.
+        labels: `(r,)` class ids; -1 marks an empty slot, which forms no pairs.
+        copy_of: `(r,)` the row of the batch that a reference is the same example as,
+            or -1.
+    """
+
+    embeddings: Any
+    labels: Any
+    copy_of: Any
+
+
+class MetricLoss(Configured, keras.losses.Loss, abc.ABC):
+    """What all losses here share: labels as they came, layers, fields.
+
+    Keras casts labels to the loss's dtype, where ids above 2^24 merge in float32; here
+    they stay integers. Whatever a loss trains or remembers is in `layers`, which
+    `kerasdml.MetricModel` attaches to the model: a bare `keras.Model` would never train
+    them, so there such a loss raises.
+
+    Args:
+        name: Name of the loss, and the scope of its layers' weights.
+        reduction: Keras' reduction of the `(q,)` costs.
+        dtype: Of the computation; float32 whatever the dtype policy.
+    """
+
+    # What a data set must give beside the labels, such as ("index",).
+    fields = ()
+    # Whether there is one cost an anchor, so that `sample_weight` has a meaning.
+    per_anchor = True
+
+    def __init__(self, *, name=None, reduction="sum_over_batch_size", dtype="float32"):
+        super().__init__(name=name, reduction=reduction, dtype=dtype)
+
+    @property
+    def layers(self):
+        """The layers that hold the loss's state, trained or remembered."""
+        return []
+
+    def build(self, dim):
+        """Creates the loss's weights for embeddings of size `dim`.
+
+        `MetricModel.compile` calls it; a custom training loop does so itself and trains
+        the weights of `layers` with the model's.
+        """
+        with keras.name_scope(self.name):
+            for layer in self.layers:
+                if not layer.built:
+                    layer.build(dim)
+
+    def check_labels(self, labels):
+        """Raises a `ValueError` if concrete `labels` cannot be those of this loss."""
+        labels = np.asarray(labels)
+        if labels.dtype.kind not in "iu":
+            raise ValueError(
+                "Labels must be integer class ids; `data.encode` makes them of any ids. "
+                f"Received: dtype {labels.dtype}."
+            )
+        if keras.backend.backend() == "jax" and np.abs(labels).max(initial=0) >= 2**31:
+            raise ValueError(
+                "On the JAX backend labels are 32-bit, so class ids must be below 2^31. "
+                f"Received: {labels.max()}. Renumber them with `data.encode`."
+            )
+
+    def __call__(self, y_true, y_pred, sample_weight=None):
+        if any(not layer.built for layer in self.layers):
+            raise ValueError(
+                f"{type(self).__name__} has weights of its own, which a plain Keras "
+                "model would never train: wrap the embedder in kerasdml.MetricModel "
+                "and compile that, or, in a custom loop, call `loss.build(dim)`."
+            )
+        if sample_weight is not None and not self.per_anchor:
+            raise ValueError(
+                f"{type(self).__name__} has one cost a class, not one an example, so "
+                "`sample_weight` has no meaning for it."
+            )
+        if isinstance(y_true, (list, np.ndarray)):
+            self.check_labels(y_true)
+            y_true = np.asarray(y_true)
+        self._labels = y_true  # as they came; the base class casts its copy
+        try:
+            return super().__call__(y_true, y_pred, sample_weight)
+        finally:
+            del self._labels
+
+    def call(self, y_true, y_pred):
+        del y_true  # cast to float: see `__call__`
+        labels = flatten_labels(self._labels)
+        if "float" in keras.backend.standardize_dtype(labels.dtype):
+            raise ValueError(
+                "Labels must be integer class ids; `data.encode` makes them of any ids. "
+                f"Received: dtype {labels.dtype}."
+            )
+        return self.costs(labels, y_pred)
+
+    @abc.abstractmethod
+    def costs(self, labels, embeddings):
+        """Returns the costs, `(q,)`, of `labels (q,)` and `embeddings (q, d)`."""
+
+
+class PairLoss(MetricLoss):
+    """A loss of pairs: each anchor of the batch against references.
+
+    References are the batch itself and whatever `references` add. A loss overrides
+    `pair_loss`, or `cost` where it needs labels, norms or the embeddings themselves.
+
+    Args:
+        similarity: "cosine", "dot" or "euclidean" (minus the distance).
+        references: Further references: layers called as
+            `source(batch, training=…)` with the batch's `References`, whose own
+            `References` are appended to the batch's.
+        miner: A `kerasdml.miners` object that narrows the pairs, or `None`.
+        average: What the sum of costs is divided by: "anchors", all of them; "active",
+            those whose cost is not 0; "pairs", the pairs or triplets that the costs are
+            sums of, where they are sums.
+        **kwargs: `name`, `reduction`, `dtype`.
+
+    Raises:
+        ValueError: If an argument is none of the above, or if the loss cannot do it.
+    """
+
+    # Whether the formula needs rows of `similarities` for the references too.
+    needs_rows_of_references = False
+
+    def __init__(
+        self, *, similarity="cosine", references=(), miner=None, average="anchors", **kw
+    ):
+        super().__init__(**kw)
+        self.similarity = check_similarity(similarity)
+        self.references = list(references)
+        self.miner = miner
+        self.average = average
+        if average not in AVERAGES:
+            raise ValueError(
+                "`average` must be one of 'anchors', 'active' and 'pairs'. "
+                f"Received: average={average!r}."
+            )
+        if average == "pairs" and type(self).pair_count is PairLoss.pair_count:
+            raise ValueError(
+                f"The costs of {type(self).__name__} are not sums over pairs: `average` "
+                "must be 'anchors' or 'active'. Received: average='pairs'."
+            )
+        if self.references and self.needs_rows_of_references:
+            raise ValueError(
+                f"{type(self).__name__} compares its references with one another, so it "
+                f"takes none but the batch. Received: references={self.references}."
+            )
+
+    @property
+    def layers(self):
+        return [*self.references, *(self.miner.layers if self.miner else ())]
+
+    def costs(self, labels, embeddings):
+        rows = ops.arange(ops.shape(labels)[0], dtype="int32")
+        batch = References(embeddings, labels, rows)
+        training = step.training
+        parts = [batch, *(s(batch, training=training) for s in self.references)]
+        references = batch
+        if self.references:
+            references = References(*(ops.concatenate(x) for x in zip(*parts)))
+        costs = self.cost(batch, references)
+        return _per(_count(costs > 0), costs) if self.average == "active" else costs
+
+    def cost(self, anchors, references):
+        """Returns `(q,)` costs of `References` of `(q, d)` against those of `(r, d)`."""
+        return self.pair_cost(*self.pairs(anchors, references))
+
+    def pairs(self, anchors, references):
+        """Returns `similarities, positives, negatives`, each `(q, r)`."""
+        s = similarities(anchors.embeddings, references.embeddings, self.similarity)
+        positives, negatives = pair_masks(
+            anchors.labels, references.labels, references.copy_of
+        )
+        if self.miner:
+            mined = self.miner(ops.stop_gradient(s), positives, negatives)
+            positives, negatives = mined
+        return s, positives, negatives
+
+    def pair_cost(self, similarities, positives, negatives):
+        """Returns `pair_loss`, divided by the number of pairs if `average` says so."""
+        pairs = similarities, positives, negatives
+        costs = self.pair_loss(*pairs)
+        if self.average != "pairs":
+            return costs
+        return _per(ops.sum(ops.stop_gradient(self.pair_count(*pairs))), costs)
+
+    @abc.abstractmethod
+    def pair_loss(self, similarities, positives, negatives):
+        """Returns `(q,)` costs; all arguments are `(q, r)`."""
+
+    def pair_count(self, similarities, positives, negatives):
+        """Returns `(q,)` how many pairs or triplets each cost is a sum of."""
+        raise NotImplementedError
+
+
+class ProxyLoss(MetricLoss):
+    """A loss of examples against one learned proxy a class.
+
+    An example labelled -1 has no class and no cost. A label of `num_classes` or more is
+    an error; in a compiled step, where labels cannot be looked at, it turns the loss
+    into NaN rather than into a plausible number.
+
+    Args:
+        num_classes: Number of classes, at least 2; labels are 0 … num_classes - 1.
+        **kwargs: `name`, `reduction`, `dtype`.
+
+    Raises:
+        ValueError: If `num_classes` is not an integer of at least 2.
+    """
+
+    def __init__(self, *, num_classes, **kwargs):
+        super().__init__(**kwargs)
+        self.num_classes = num_classes
+        self.proxies = Proxies(num_classes, self.initializer(num_classes))
+
+    def initializer(self, num_classes):
+        """Returns the Keras initializer of the proxies."""
+        del num_classes
+        return "random_normal"
+
+    @property
+    def layers(self):
+        return [self.proxies]
+
+    def check_labels(self, labels):
+        super().check_labels(labels)
+        highest, lowest = np.max(labels, initial=-1), np.min(labels, initial=0)
+        if highest >= self.num_classes or lowest < -1:
+            raise ValueError(
+                f"Labels must be 0 … {self.num_classes - 1} for "
+                f"`num_classes={self.num_classes}` (or -1: no class). "
+                f"Received: {lowest} … {highest}."
+            )
+
+    def costs(self, labels, embeddings):
+        s = similarities(embeddings, self.proxies.points)
+        labels = labels[:, None]
+        s = ops.where(labels < self.num_classes, s, float("nan"))
+        positives = labels == ops.arange(self.num_classes, dtype=labels.dtype)
+        negatives = ops.logical_and(labels != -1, ops.logical_not(positives))
+        return self.pair_loss(s, positives, negatives)
+
+    @abc.abstractmethod
+    def pair_loss(self, similarities, positives, negatives):
+        """Returns `(q,)` costs; all arguments are `(q, c)`."""
+
+
+class Step:
+    """What a training step knows beyond labels and embeddings.
+
+    Attributes:
+        fields: Mapping of the further arrays of the data set, `(q, …)` each.
+        training: Whether the step trains.
+    """
+
+    def __init__(self):
+        self.fields = {}
+        self.training = False
+
+    @contextlib.contextmanager
+    def of(self, loss_fields, training):
+        """Sets `fields` and `training` while the losses of one step are computed."""
+        before = self.fields, self.training
+        self.fields, self.training = loss_fields, training
+        try:
+            yield
+        finally:
+            self.fields, self.training = before
+
+
+step = Step()
+
+
+def _count(mask):
+    return ops.sum(ops.cast(mask, "float32"))
+
+
+def _per(count, costs):
+    """Scales costs so that Keras' mean of them is their sum over `count`."""
+    anchors = ops.cast(ops.shape(costs)[0], costs.dtype)
+    return costs * (anchors / ops.maximum(ops.cast(count, costs.dtype), 1.0))

@@ -1,0 +1,91 @@
+"""Triplet margin loss."""
+
+import keras
+from keras import ops
+
+from kerasdml.losses.base import PairLoss
+from kerasdml.ops import masked_max, masked_min, semi_hard_hinge, triplet_hinge
+
+
+@keras.saving.register_keras_serializable(package="kerasdml.losses")
+class Triplet(PairLoss):
+    """Wants every positive closer than every negative, by a margin.
+
+    A triplet of an anchor, a positive p and a negative n costs
+    `max(s_n - s_p + margin, 0)`, and an anchor the sum over its triplets:
+
+    - `negatives="all"`: every positive with every negative, exactly, in the time of
+      one sort (no `(q, r, r)` array is built);
+    - `"semi_hard"`: every positive with the closest negative that is farther away than
+      it; if none is, with the farthest negative;
+    - `"hard"`: the farthest positive with the closest negative.
+
+    Pair weight: of a positive, the number of costing triplets it is in; of a negative
+    likewise. An anchor without positives or without negatives costs 0.
+
+    Args:
+        negatives: "all", "semi_hard" or "hard", as above.
+        margin: By how much closer, in units of similarity, at least 0; or "soft", which
+            replaces the hinge by `log(1 + exp(s_n - s_p))` ("semi_hard" and "hard").
+            FaceNet's 0.2 between squared distances of unit vectors is 0.1 of cosine.
+        average: "pairs" (the default) divides by the number of triplets: for "all" of
+            those that cost something, for "semi_hard" one a positive pair, for "hard"
+            one an anchor that has a triplet.
+        **kwargs: `similarity`, `references`, `miner`, and Keras' `name`, `reduction`,
+            `dtype`.
+
+    Raises:
+        ValueError: If `negatives` or `margin` is none of the above.
+
+    Example:
+
+    >>> model.compile("adam", loss=kerasdml.losses.Triplet(negatives="semi_hard"))
+
+    Source: Schroff et al., "FaceNet", CVPR 2015, https://arxiv.org/abs/1503.03832
+    (semi-hard); Hermans et al., "In Defense of the Triplet Loss", 2017,
+    https://arxiv.org/abs/1703.07737 (all, hard, soft). What to do without a semi-hard
+    negative is as in TensorFlow Addons, whose values `similarity="euclidean",
+    margin=1.0` gives on normalised embeddings.
+    """
+
+    def __init__(self, *, negatives="all", margin=0.1, average="pairs", **kwargs):
+        super().__init__(average=average, **kwargs)
+        if negatives not in ("all", "semi_hard", "hard"):
+            raise ValueError(
+                "`negatives` must be one of 'all', 'semi_hard' and 'hard'. "
+                f"Received: negatives={negatives!r}."
+            )
+        if margin == "soft" and negatives == "all":
+            raise ValueError(
+                "`margin='soft'` needs `negatives='semi_hard'` or 'hard': over all "
+                "triplets the soft margin has no form but the cubic one."
+            )
+        if margin != "soft" and (isinstance(margin, str) or margin < 0):
+            raise ValueError(
+                "`margin` must be a number of at least 0, or 'soft'. "
+                f"Received: margin={margin!r}."
+            )
+        self.negatives = negatives
+        self.margin = margin
+
+    def pair_loss(self, similarities, positives, negatives):
+        return self._triplets(similarities, positives, negatives)[0]
+
+    def pair_count(self, similarities, positives, negatives):
+        return self._triplets(similarities, positives, negatives)[1]
+
+    def _triplets(self, similarities, positives, negatives):
+        if self.negatives == "all":
+            return triplet_hinge(similarities, positives, negatives, self.margin)
+        if self.negatives == "semi_hard":
+            return semi_hard_hinge(similarities, positives, negatives, self._hinge)
+        farthest = masked_min(similarities, positives)
+        closest = masked_max(similarities, negatives)
+        some = ops.logical_and(ops.any(positives, axis=1), ops.any(negatives, axis=1))
+        costs = self._hinge(closest - farthest)
+        return ops.where(some, costs, 0.0), ops.cast(some, costs.dtype)
+
+    def _hinge(self, violation):
+        if self.margin == "soft":
+            return ops.softplus(violation)
+        return ops.relu(violation + self.margin)

@@ -1,0 +1,20 @@
+"""What a miner is."""
+
+import abc
+
+from kerasdml.config import Configured
+
+
+class Miner(Configured, abc.ABC):
+    """Narrows pairs: `miner(similarities, positives, negatives)` → the pairs to keep.
+
+    Everything is `(q, r)`, and so is what comes back: two booleans that select some of
+    the positives and some of the negatives. No gradient flows through the choice.
+    """
+
+    # The layers that hold a miner's state, if it has any; its loss lists them as its own.
+    layers = ()
+
+    @abc.abstractmethod
+    def __call__(self, similarities, positives, negatives):
+        """Returns the `positives` and `negatives` to keep."""
