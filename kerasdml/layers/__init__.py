@@ -1,7 +1,8 @@
 """Layers: what is trained or remembered beside the embedder, and parts of embedders."""
 
+from kerasdml.layers.normalization import L2Normalization
 from kerasdml.layers.pooling import GeM
 from kerasdml.layers.preprocessing import ImageNetPreprocessing
 from kerasdml.layers.proxies import Proxies
 
-__all__ = ["GeM", "ImageNetPreprocessing", "Proxies"]
+__all__ = ["GeM", "ImageNetPreprocessing", "L2Normalization", "Proxies"]

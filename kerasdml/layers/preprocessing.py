@@ -26,8 +26,7 @@ class ImageNetPreprocessing(keras.layers.Layer):
         super().__init__(**kwargs)
         if mode not in ("tf", "torch", "caffe"):
             raise ValueError(
-                "`mode` must be 'tf', 'torch' or 'caffe'. "
-                f"Received: mode={mode!r}."
+                f"`mode` must be 'tf', 'torch' or 'caffe'. Received: mode={mode!r}."
             )
         self.mode = mode
 
