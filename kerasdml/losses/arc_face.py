@@ -48,7 +48,7 @@ class ArcFace(ProxyLoss):
         super().__init__(num_classes=num_classes, **kwargs)
         if scale <= 0 or not 0 <= margin < math.pi / 2:
             raise ValueError(
-                "`scale` must be positive and `margin` an angle from 0 to below pi / 2. "
+                "`scale` must be positive and `margin` an angle in [0, pi / 2). "
                 f"Received: scale={scale}, margin={margin}."
             )
         self.scale = scale

@@ -76,14 +76,10 @@ class MetricLoss(Configured, keras.losses.Loss, abc.ABC):
     def check_labels(self, labels):
         """Raises a `ValueError` if concrete `labels` cannot be those of this loss."""
         labels = np.asarray(labels)
-        if labels.dtype.kind not in "iu":
+        _check_are_ids(labels)
+        if keras.backend.backend() == "jax" and np.max(labels, initial=0) >= 2**31:
             raise ValueError(
-                "Labels must be integer class ids; `data.encode` makes them of any ids. "
-                f"Received: dtype {labels.dtype}."
-            )
-        if keras.backend.backend() == "jax" and np.abs(labels).max(initial=0) >= 2**31:
-            raise ValueError(
-                "On the JAX backend labels are 32-bit, so class ids must be below 2^31. "
+                "On the JAX backend class ids are 32-bit and must be below 2^31. "
                 f"Received: {labels.max()}. Renumber them with `data.encode`."
             )
 
@@ -100,8 +96,9 @@ class MetricLoss(Configured, keras.losses.Loss, abc.ABC):
                 "`sample_weight` has no meaning for it."
             )
         if isinstance(y_true, (list, np.ndarray)):
-            self.check_labels(y_true)
             y_true = np.asarray(y_true)
+            self.check_labels(y_true)
+        _check_are_ids(y_true)
         self._labels = y_true  # as they came; the base class casts its copy
         try:
             return super().__call__(y_true, y_pred, sample_weight)
@@ -110,13 +107,7 @@ class MetricLoss(Configured, keras.losses.Loss, abc.ABC):
 
     def call(self, y_true, y_pred):
         del y_true  # cast to float: see `__call__`
-        labels = flatten_labels(self._labels)
-        if "float" in keras.backend.standardize_dtype(labels.dtype):
-            raise ValueError(
-                "Labels must be integer class ids; `data.encode` makes them of any ids. "
-                f"Received: dtype {labels.dtype}."
-            )
-        return self.costs(labels, y_pred)
+        return self.costs(flatten_labels(self._labels), y_pred)
 
     @abc.abstractmethod
     def costs(self, labels, embeddings):
@@ -162,13 +153,13 @@ class PairLoss(MetricLoss):
             )
         if average == "pairs" and type(self).pair_count is PairLoss.pair_count:
             raise ValueError(
-                f"The costs of {type(self).__name__} are not sums over pairs: `average` "
+                f"The costs of {type(self).__name__} are no sums over pairs: `average` "
                 "must be 'anchors' or 'active'. Received: average='pairs'."
             )
         if self.references and self.needs_rows_of_references:
             raise ValueError(
-                f"{type(self).__name__} compares its references with one another, so it "
-                f"takes none but the batch. Received: references={self.references}."
+                f"{type(self).__name__} compares its references with one another, so "
+                f"it takes none but the batch. Received: references={self.references}."
             )
 
     @property
@@ -182,12 +173,14 @@ class PairLoss(MetricLoss):
         parts = [batch, *(s(batch, training=training) for s in self.references)]
         references = batch
         if self.references:
-            references = References(*(ops.concatenate(x) for x in zip(*parts)))
+            references = References(
+                *(ops.concatenate(x) for x in zip(*parts, strict=True))
+            )
         costs = self.cost(batch, references)
         return _per(_count(costs > 0), costs) if self.average == "active" else costs
 
     def cost(self, anchors, references):
-        """Returns `(q,)` costs of `References` of `(q, d)` against those of `(r, d)`."""
+        """Returns `(q,)` costs of q anchors against r references, both `References`."""
         return self.pair_cost(*self.pairs(anchors, references))
 
     def pairs(self, anchors, references):
@@ -294,6 +287,15 @@ class Step:
 
 
 step = Step()
+
+
+def _check_are_ids(labels):
+    dtype = getattr(labels.dtype, "name", labels.dtype)
+    if "int" not in dtype:
+        raise ValueError(
+            "Labels must be integer class ids; `data.encode` makes them of anything. "
+            f"Received: dtype {dtype}."
+        )
 
 
 def _count(mask):

@@ -73,7 +73,7 @@ def _pairs(positives, negatives):
 
 
 def _log_add_exp(x, mask):
-    """Returns `(q, q)` `log(exp(x_i) + exp(x_j))`, without what `mask (q,)` leaves out."""
+    """Returns `(q, q)` `log(exp(x_i) + exp(x_j))` of what `mask (q,)` selects."""
     lowest = ops.stop_gradient(ops.min(x)) - 100.0  # exp(-100) is nothing in float32
     x = ops.where(mask, x, lowest)
     return ops.logaddexp(x[:, None], x[None, :])

@@ -31,7 +31,7 @@ class ProxyAnchor(ProxyLoss):
 
     Raises:
         ValueError: If `alpha` is not positive, `margin` is negative or `num_classes` is
-            below 2; when called, if `sample_weight` is given, since costs are per class.
+            below 2; when called with `sample_weight`, since costs are per class.
 
     Example:
 

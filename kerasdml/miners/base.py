@@ -12,7 +12,7 @@ class Miner(Configured, abc.ABC):
     the positives and some of the negatives. No gradient flows through the choice.
     """
 
-    # The layers that hold a miner's state, if it has any; its loss lists them as its own.
+    # The layers that hold a miner's state, if it has any; its loss lists them too.
     layers = ()
 
     @abc.abstractmethod

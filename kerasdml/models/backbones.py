@@ -96,12 +96,11 @@ def conv4(input_shape, filters=64):
 
 
 def _applications():
-    functions = {
+    return {
         _key(name): getattr(keras.applications, name)
         for name in dir(keras.applications)
         if name[0].isupper()
     }
-    return functions
 
 
 def _key(name):
@@ -130,7 +129,7 @@ def _with_weights(backbone, weights):
 
 
 def _load_npz(backbone, path):
-    """Sets weights from arrays named `<layer>/<variable>`; further arrays are ignored."""
+    """Sets weights from arrays `<layer>/<variable>`; further arrays are ignored."""
     with np.load(path) as arrays:
         for layer in backbone.layers:
             if layer.weights:

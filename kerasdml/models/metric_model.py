@@ -16,7 +16,7 @@ class MetricModel(keras.Model):
     or remembers (proxies, memories), so that it trains, saves and restores with the
     model. And `evaluate`, hence the validation of `fit`, embeds the whole set once and
     returns retrieval metrics: `val_recall_at_1`, `val_precision_at_1`, …,
-    `val_r_precision` and `val_map_at_r` are in the logs for every callback, in any order.
+    `val_r_precision` and `val_map_at_r` are in the logs, whatever the callbacks' order.
 
     Labels are `(q,)` integers, or a dict with the key `"label"` and the further fields
     that a loss asks for.
