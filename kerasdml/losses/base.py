@@ -251,7 +251,7 @@ class ProxyLoss(MetricLoss):
             )
 
     def costs(self, labels, embeddings):
-        s = similarities(embeddings, self.proxies.points)
+        s = similarities(embeddings, ops.cast(self.proxies.points, embeddings.dtype))
         labels = labels[:, None]
         s = ops.where(labels < self.num_classes, s, float("nan"))
         positives = labels == ops.arange(self.num_classes, dtype=labels.dtype)

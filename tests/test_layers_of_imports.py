@@ -1,0 +1,59 @@
+"""Imports go one way."""
+
+import ast
+import pathlib
+
+import pytest
+
+PACKAGE = pathlib.Path(__file__).parents[1] / "kerasdml"
+LEVELS = [
+    {"ops", "config", "version"},
+    {"layers", "index"},
+    {"miners", "references", "metrics"},
+    {"losses"},
+    {"models", "data"},
+    {"callbacks", "export"},
+    {"zoo", "serving"},
+    {"cli"},
+]
+LEVEL = {name: level for level, names in enumerate(LEVELS) for name in names}
+
+
+def imports(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module == "kerasdml":
+            yield from (f"kerasdml.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+
+
+def room(path):
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+FILES = [path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py"]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_imports_only_lower_layers(path):
+    here = room(path)
+    for name in imports(path):
+        parts = name.split(".")
+        if parts[0] != "kerasdml" or len(parts) == 1 or parts[1] == here:
+            continue
+        assert LEVEL[parts[1]] < LEVEL[here], f"{here} must not import {parts[1]}"
+
+
+PURE = {"ops", "layers", "miners", "references", "losses", "metrics", "models"}
+
+
+@pytest.mark.parametrize(
+    "path",
+    [path for path in FILES if room(path) in PURE],
+    ids=lambda p: str(p.relative_to(PACKAGE)),
+)
+def test_what_runs_on_every_backend_imports_none(path):
+    backends = {"tensorflow", "jax", "torch"}
+    assert not backends & {name.split(".")[0] for name in imports(path)}
