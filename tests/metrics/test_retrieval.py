@@ -152,7 +152,7 @@ def test_agrees_with_the_definitions(data, similarity, ties, chunk_size):
 @pytest.mark.parametrize("ties", ["index", "pessimistic"])
 def test_agrees_with_the_definitions_on_a_gallery_apart(lone, average, ties):
     (queries, labels), (gallery, gallery_labels) = lattice(seed=1), lattice(seed=2)
-    labels = np.where(labels == 6, 100, labels)  # a class the gallery lacks
+    labels = np.where(labels == 6, -1, labels)  # a class the gallery lacks
     data = queries, labels, gallery[:40], gallery_labels[:40]
     options = {"ks": (1, 40), "lone": lone, "average": average, "ties": ties}
     options["similarity"] = "euclidean"
@@ -187,6 +187,7 @@ def test_copies_tie_wherever_they_lie_in_the_gallery(count):
     # Products with these shapes were seen to round equal columns differently.
     rng = np.random.default_rng(0)
     gallery = np.tile(rng.normal(size=(1, 128)), (1001, 1))
+    gallery[:, 0] = np.where(rng.random(1001) < 0.5, 0.0, -0.0)
     gallery_labels = np.array([1] + [0] * 1000)
     queries = rng.normal(size=(count, 128))
     scores = retrieval(queries, [1] * count, gallery, gallery_labels, ks=(1,))
