@@ -66,6 +66,20 @@ def test_packaged_weights_are_used_where_they_lie(published, weights, monkeypatc
     assert zoo.download(card.name) == published.package / card.file
 
 
+def test_a_given_source_comes_before_the_package(published, weights):
+    card = published(weights, packaged=True)
+    path = zoo.download(card.name, source=published.home)
+    assert path.parent != published.package
+    assert path.read_bytes() == weights
+
+
+def test_the_address_of_a_source_may_end_in_a_slash(published, server, weights):
+    card = published(weights)
+    serve(server, published)
+    zoo.download(card.name, source=f"{server.url}/far/")
+    assert server.seen == [("/far/tiny.method_data.keras", None)]
+
+
 def test_a_given_cache_dir_is_used(published, tmp_path):
     card = published(b"w")
     path = zoo.download(card.name, published.home, cache_dir=tmp_path / "mine" / "zoo")
@@ -112,15 +126,27 @@ def test_a_server_that_names_no_length_is_believed_to_the_byte(
     assert zoo.download(card.name, source=server.url).read_bytes() == weights
 
 
-@pytest.mark.parametrize("lengths", [True, False])
+@pytest.mark.parametrize(
+    "lengths, message", [(True, "it has 1000000 bytes"), (False, "it has 11 bytes")]
+)
 def test_a_longer_file_is_refused_without_reading_it_all(
-    published, server, weights, lengths, tmp_path
+    published, server, weights, lengths, message, tmp_path
 ):
     card = published(weights[:10])
     server.files[f"/{card.file}"], server.lengths = weights, lengths
-    with pytest.raises(ValueError, match="is not the file of the card"):
+    with pytest.raises(ValueError, match=f"is not the file of the card.*: {message}"):
         zoo.download(card.name, source=server.url)
     assert cached(tmp_path) == []
+
+
+def test_a_download_that_is_complete_but_for_its_name_asks_nobody(
+    published, server, weights
+):
+    card = published(weights)
+    path = zoo.download(card.name, source=published.home)
+    path.rename(path.with_name(path.name + ".part"))
+    assert zoo.download(card.name, source=server.url).read_bytes() == weights
+    assert server.seen == []
 
 
 def test_a_tampered_download_is_refused_and_the_next_call_recovers(
