@@ -1,0 +1,27 @@
+"""Serving: a local server that speaks TF Serving's REST API, and a client for both.
+
+Names are resolved on first use, so that `Client` loads neither TensorFlow nor Keras.
+"""
+
+import importlib
+
+_HOMES = {
+    "Client": "client",
+    "Neighbour": "client",
+    "ServingError": "errors",
+    "serve": "runner",
+    "start": "runner",
+}
+
+__all__ = sorted(_HOMES)
+
+
+def __getattr__(name):
+    if name in _HOMES:
+        home = importlib.import_module(f"kerasdml.serving.{_HOMES[name]}")
+        return getattr(home, name)
+    raise AttributeError(f"module 'kerasdml.serving' has no attribute {name!r}")
+
+
+def __dir__():
+    return __all__
