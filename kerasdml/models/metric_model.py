@@ -100,7 +100,7 @@ class MetricModel(keras.Model):
     def compute_loss(
         self, x=None, y=None, y_pred=None, sample_weight=None, training=True
     ):
-        fields = y if isinstance(y, dict) else {"label": y}
+        fields = _fields(y)
         self._check_fields(fields)
         with step.of({**fields, "x": x}, training):
             labels = keras.tree.map_structure(lambda _: fields["label"], y_pred)
@@ -124,12 +124,13 @@ class MetricModel(keras.Model):
             Keras' `History`.
 
         Raises:
-            ValueError: If array labels are none that the loss can have.
+            ValueError: If a field is missing, or array labels are none that the loss
+                can have.
         """
         if y is not None:
-            labels = y["label"] if isinstance(y, dict) and "label" in y else y
+            self._check_fields(_fields(y))
             for metric_loss in self._metric_losses():
-                metric_loss.check_labels(labels)
+                metric_loss.check_labels(_fields(y)["label"])
         if steps_per_epoch is None:
             steps_per_epoch = getattr(x, "steps_per_epoch", None)
         return super().fit(x, y, *args, steps_per_epoch=steps_per_epoch, **kwargs)
@@ -238,6 +239,10 @@ class _Attached(keras.layers.Layer):
     def replace(self, layers):
         self.items.clear()
         self.items.extend(layers)
+
+
+def _fields(y):
+    return y if isinstance(y, dict) else {"label": y}
 
 
 def _check_embedder(embedder):
