@@ -105,10 +105,7 @@ def _first_copies(gallery):
     read from one column, they tie as they should.
     """
     first = {}
-    positive_zeros = gallery + 0.0
-    copies = [
-        first.setdefault(row.tobytes(), i) for i, row in enumerate(positive_zeros)
-    ]
+    copies = [first.setdefault(row.tobytes(), i) for i, row in enumerate(gallery)]
     return np.array(copies, "int32")
 
 
