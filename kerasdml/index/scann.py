@@ -1,0 +1,242 @@
+"""Approximate search with ScaNN."""
+
+import math
+
+import numpy as np
+import tensorflow as tf
+
+from kerasdml.index.base import Index, by_distance, prepare
+
+# Below this many vectors a scan of all of them is fast (0.1 ms) and exact.
+_SCANNED_BELOW = 10_000
+# Asymmetric hashing learns 16 centres per block, from at least as many vectors.
+_HASHED_FROM = 16
+# The searcher's state, in the order in which ScaNN gives it.
+_STATE = (
+    "scann_config",
+    "serialized_partitioner",
+    "datapoint_to_token",
+    "ah_codebook",
+    "hashed_dataset",
+    "int8_dataset",
+    "int8_multipliers",
+    "dp_norms",
+    "dataset",
+)
+# Those of them that are serialised messages; kept as bytes.
+_MESSAGES = ("scann_config", "serialized_partitioner", "ah_codebook")
+
+
+class Scann(Index):
+    """Compares each query with a promising part of the stored embeddings.
+
+    A large collection is partitioned into leaves. A search looks into the leaves whose
+    centres are closest, ranks what is there by compressed vectors (asymmetric hashing,
+    4 bits for 2 dimensions), and scores the best of them exactly, so scores are exact
+    and a neighbour may be missed. A small collection is scanned whole.
+
+    Sizes, where `build` is not told: below 10,000 vectors all are scanned; from there
+    on there are √n leaves, a fifth of which is searched, and 100 candidates (at least
+    10 k) are scored exactly. A large `k` widens the search, so that there are always
+    `k` neighbours to return.
+
+    An exported model needs a server with the ScaNN operations; `Exact` does not.
+
+    Args:
+        arrays: The state of ScaNN's searcher, by name.
+        ids: `(n,)` distinct identifiers, int64 or str.
+        labels: `(n,)` labels, int64 or str, or None.
+        similarity: "cosine", "dot" or "euclidean" (minus the Euclidean distance).
+        leaves: Parts of the collection; 0 scans all vectors.
+        leaves_to_search: Parts that a search looks into, at most `leaves`.
+        reorder: Candidates that are scored exactly, ≥ 1.
+
+    Raises:
+        ImportError: If the scann package is missing.
+
+    Example:
+
+    >>> index = kerasdml.index.Scann.build(embedder.predict(gallery), ids)
+    >>> scores, ids = index.search(embedder.predict(queries), k=5)
+
+    Source: Guo et al., "Accelerating Large-Scale Inference with Anisotropic Vector
+    Quantization", ICML 2020, https://arxiv.org/abs/1908.10396.
+    """
+
+    op_namespaces = ("Scann",)
+
+    def __init__(
+        self, arrays, ids, labels, similarity, *, leaves, leaves_to_search, reorder
+    ):
+        self.leaves = leaves
+        self.leaves_to_search = leaves_to_search
+        self.reorder = reorder
+        super().__init__(arrays, ids, labels, similarity)
+
+    @classmethod
+    def build(
+        cls,
+        embeddings,
+        ids=None,
+        labels=None,
+        similarity: str = "cosine",
+        *,
+        leaves: int | None = None,
+        leaves_to_search: int | None = None,
+        reorder: int = 100,
+    ) -> "Scann":
+        """Partitions, compresses and stores embeddings for approximate search.
+
+        Args:
+            embeddings: `(n, d)` finite numbers. With "cosine", of any length.
+            ids: `(n,)` distinct integers or strings; 0 … n-1 by default.
+            labels: `(n,)` integers or strings, such as class names; may repeat.
+            similarity: "cosine", "dot" or "euclidean" (minus the Euclidean distance).
+            leaves: Parts of the collection, 0 … n; 0 scans all vectors, more than 0
+                needs at least 16. Default: 0 below 10,000 vectors, else √n.
+            leaves_to_search: Parts that a search looks into, 1 … `leaves`; more find
+                more and take longer. Default: a fifth.
+            reorder: Candidates that are scored exactly, ≥ 1; a search scores at least
+                10 k.
+
+        Returns:
+            The index.
+
+        Raises:
+            ImportError: If the scann package is missing.
+            ValueError: If `embeddings` is not finite or not of rank 2, if `ids`
+                repeat, if lengths or types do not fit, or if a size is out of range.
+        """
+        scann_ops = _scann_ops()
+        embeddings, ids, labels = prepare(embeddings, ids, labels, similarity)
+        leaves, leaves_to_search = _sizes(len(embeddings), leaves, leaves_to_search)
+        if reorder < 1:
+            raise ValueError(
+                f"`reorder` must be positive. Received: reorder={reorder}."
+            )
+        # Unit vectors have the same neighbours by either; products are faster.
+        measure = "squared_l2" if similarity == "euclidean" else "dot_product"
+        builder = scann_ops.builder(embeddings, 10, measure)
+        searcher = _configured(builder, leaves, leaves_to_search, reorder).build()
+        arrays = _state_arrays(searcher.serialize_to_module())
+        # Else it would stay in memory beside the one that is restored from its state.
+        tf.raw_ops.DestroyResourceOp(resource=searcher.searcher_handle)
+        return cls(
+            arrays,
+            ids,
+            labels,
+            similarity,
+            leaves=leaves,
+            leaves_to_search=leaves_to_search,
+            reorder=reorder,
+        )
+
+    def _restore(self, arrays):
+        scann_ops = _scann_ops()
+        self._state = scann_ops.ScannState(_state_tensors(arrays))
+        self._searcher = scann_ops.searcher_from_module(self._state)
+        if self.leaves:
+            leaf_of_row = arrays["datapoint_to_token"]
+            sizes = np.bincount(leaf_of_row, minlength=self.leaves)
+            self._fewest_in_leaves = np.cumsum(np.sort(sizes))
+        return arrays["dataset"].shape
+
+    def _arrays(self):
+        return _state_arrays(self._state)
+
+    def _options(self):
+        return {
+            "leaves": self.leaves,
+            "leaves_to_search": self.leaves_to_search,
+            "reorder": self.reorder,
+        }
+
+    def _nearest(self, queries, k):
+        candidates = min(self.size, max(self.reorder, 10 * k))
+        positions, scores = self._live_searcher().search_batched_parallel(
+            queries, k, candidates, self._leaves_for(k)
+        )
+        positions = tf.ensure_shape(positions, (None, k))
+        if self.similarity == "euclidean":
+            return by_distance(self._state.dataset, queries, positions)
+        return tf.ensure_shape(scores, (None, k)), positions
+
+    def _live_searcher(self):
+        """The searcher; inside a function one made of its tracked variables.
+
+        A handle from outside would be of no use to the process that loads an export.
+        TensorFlow keeps the resource, so only the first call of a function builds it.
+        """
+        if tf.inside_function():
+            return _scann_ops().searcher_from_module(self._state)
+        return self._searcher
+
+    def _leaves_for(self, k):
+        """Enough leaves to hold `k` vectors, even if they are the smallest ones."""
+        if self.leaves == 0:
+            return None
+        enough = int(np.searchsorted(self._fewest_in_leaves, k)) + 1
+        return max(self.leaves_to_search, enough)
+
+
+def _sizes(size, leaves, leaves_to_search):
+    if leaves is None:
+        leaves = 0 if size < _SCANNED_BELOW else round(math.sqrt(size))
+    if not 0 <= leaves <= size or (leaves and size < _HASHED_FROM):
+        raise ValueError(
+            f"`leaves` must be 0 to scan all vectors, or from 1 to their number, of "
+            f"which there must then be at least {_HASHED_FROM}. "
+            f"Received: leaves={leaves} with {size} vectors."
+        )
+    if leaves_to_search is None:
+        leaves_to_search = math.ceil(leaves / 5)
+    if not min(1, leaves) <= leaves_to_search <= leaves:
+        raise ValueError(
+            f"`leaves_to_search` must be from 1 to the number of leaves, {leaves}. "
+            f"Received: leaves_to_search={leaves_to_search}."
+        )
+    return leaves, leaves_to_search
+
+
+def _configured(builder, leaves, leaves_to_search, reorder):
+    if leaves == 0:
+        return builder.score_brute_force()
+    return (
+        builder.tree(leaves, leaves_to_search)
+        # 2 dimensions per block and the threshold 0.2 are the authors' advice.
+        .score_ah(min(2, builder.db.shape[1]), anisotropic_quantization_threshold=0.2)
+        .reorder(reorder)
+    )
+
+
+def _state_arrays(state):
+    """ScaNN's state as NumPy arrays by name, serialised messages as uint8."""
+    arrays = {name: getattr(state, name).numpy() for name in _STATE}
+    for name, array in arrays.items():
+        # A part that is not used is a scalar of whatever lay in memory.
+        if np.ndim(array) == 0:
+            arrays[name] = np.zeros_like(array)
+    for name in _MESSAGES:
+        parts = tf.reshape(getattr(state, name), [-1]).numpy()
+        arrays[name] = np.frombuffer(b"".join(parts), "uint8")
+    return arrays
+
+
+def _state_tensors(arrays):
+    """The tensors that `_state_arrays` was made from; an unused message is empty."""
+    tensors = {name: tf.constant(arrays[name]) for name in _STATE}
+    for name in _MESSAGES:
+        message = arrays[name].tobytes()
+        tensors[name] = tf.constant([message] if message else b"")
+    return list(tensors.values())
+
+
+def _scann_ops():
+    try:
+        from scann import scann_ops
+    except (ImportError, tf.errors.NotFoundError) as error:
+        raise ImportError(
+            "`index.Scann` needs the scann package (Linux x86-64): "
+            "pip install scann==1.4.2. `index.Exact` needs nothing and is exact."
+        ) from error
+    return scann_ops

@@ -1,0 +1,332 @@
+"""An exported model answers as the embedder and the index do, in any process."""
+
+import json
+import pathlib
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from kerasdml import export, index
+
+pytestmark = pytest.mark.skipif(
+    keras.backend.backend() != "tensorflow", reason="exports need TensorFlow's backend"
+)
+
+SIZE, DIM, K = 30, 8, 4
+
+
+def tiny_embedder(channels=1, dim=DIM):
+    keras.utils.set_random_seed(0)
+    inputs = keras.Input((16, 16, channels))
+    x = keras.layers.Rescaling(1 / 255)(inputs)
+    x = keras.layers.Conv2D(6, 5, strides=2, activation="relu")(x)
+    x = keras.layers.BatchNormalization()(x)
+    x = keras.layers.GlobalAveragePooling2D()(x)
+    x = keras.layers.Dense(dim)(x)
+    return keras.Model(inputs, keras.layers.UnitNormalization()(x))
+
+
+def images(count=SIZE, channels=1, size=16):
+    """Blurred noise, so that embeddings of different images differ clearly."""
+    coarse = np.random.default_rng(0).integers(0, 256, (count, 4, 4, channels))
+    return tf.image.resize(coarse, (size, size)).numpy().astype("uint8")
+
+
+def png(pictures):
+    return [tf.io.encode_png(picture).numpy() for picture in pictures]
+
+
+@pytest.fixture(scope="module")
+def embedder():
+    return tiny_embedder()
+
+
+@pytest.fixture(scope="module")
+def gallery(embedder):
+    return embedder.predict(images(), verbose=0)
+
+
+@pytest.fixture(scope="module")
+def exact(gallery):
+    ids = [f"ähre/{i}.png" for i in range(SIZE)]
+    return index.Exact.build(gallery, ids, labels=np.arange(SIZE) // 3)
+
+
+@pytest.fixture(scope="module")
+def approximate(gallery):
+    pytest.importorskip("scann", reason="needs scann (Linux x86-64)")
+    return index.Scann.build(
+        gallery, np.arange(SIZE) + 2**40, [f"class {i % 5}" for i in range(SIZE)]
+    )
+
+
+@pytest.fixture(scope="module")
+def exported(embedder, exact, tmp_path_factory):
+    root = tmp_path_factory.mktemp("exact")
+    return export.saved_model(embedder, root / "model", index=exact, k=K)
+
+
+@pytest.fixture(scope="module")
+def loaded(exported):
+    return tf.saved_model.load(exported)
+
+
+# What a process runs that has nothing of ours: it reads PNG files and prints answers.
+# TensorFlow imports Keras where it finds it, so here it must not.
+FRESH = """
+import json, pathlib, sys
+sys.modules["keras"] = sys.modules["kerasdml"] = None
+import tensorflow as tf
+{imports}
+model = tf.saved_model.load({path!r})
+files = [f.read_bytes() for f in sorted(pathlib.Path({files!r}).iterdir())]
+found = model.signatures["serving_default"](image_bytes=tf.constant(files))
+text = lambda x: x.decode() if isinstance(x, bytes) else x
+answer = {{
+    name: [[text(x) for x in row] for row in tensor.numpy().tolist()]
+    for name, tensor in found.items()
+}}
+print(json.dumps(answer | {{"scann": "scann" in sys.modules}}))
+"""
+
+
+def answer_of_a_fresh_process(path, files, imports=""):
+    code = FRESH.format(path=str(path), files=str(files), imports=imports)
+    run = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        cwd=files,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
+    return json.loads(run.stdout.splitlines()[-1])
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """A folder of three of the gallery's images."""
+    folder = tmp_path_factory.mktemp("files")
+    for i, content in enumerate(png(images()[:3])):
+        (folder / f"{i}.png").write_bytes(content)
+    return folder
+
+
+class TestAFreshProcess:
+    def test_finds_what_an_exact_index_finds(self, exported, files, exact, gallery):
+        answer = answer_of_a_fresh_process(exported, files)
+        expected = exact.search(gallery[:3], k=K, return_labels=True)
+        assert answer["ids"] == expected[1].tolist()
+        assert answer["labels"] == expected[2].tolist()
+        np.testing.assert_allclose(answer["scores"], expected[0], rtol=1e-5)
+        assert not answer["scann"], "TensorFlow alone suffices"
+
+    @pytest.mark.scann
+    def test_finds_what_a_scann_index_finds(
+        self, embedder, files, approximate, gallery, tmp_path
+    ):
+        path = export.saved_model(embedder, tmp_path, index=approximate, k=K)
+        answer = answer_of_a_fresh_process(path, files, imports="import scann")
+        expected = approximate.search(gallery[:3], k=K, return_labels=True)
+        assert answer["ids"] == expected[1].tolist()
+        assert answer["labels"] == expected[2].tolist()
+        np.testing.assert_allclose(answer["scores"], expected[0], rtol=1e-5)
+
+    def test_lists_the_signatures(self, exported):
+        run = subprocess.run(
+            [sys.executable, "-m", "tensorflow.python.tools.saved_model_cli"]
+            + ["show", "--all", "--dir", str(exported)],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        for name in (
+            "embed",
+            "embed_uint8",
+            "embed_encoded",
+            "search",
+            "search_embeddings",
+            "serving_default",
+        ):
+            assert f"signature_def['{name}']" in run.stdout
+
+
+class TestSignatures:
+    def test_embed_as_the_embedder_does(self, loaded, gallery):
+        embed, embed_uint8 = (loaded.signatures[n] for n in ("embed", "embed_uint8"))
+        pixels = images()
+        for count in (1, 7):
+            batch = pixels[:count]
+            floats = embed(images=tf.constant(batch, tf.float32))["embeddings"]
+            integers = embed_uint8(images=tf.constant(batch))["embeddings"]
+            np.testing.assert_allclose(floats, gallery[:count], rtol=1e-5, atol=1e-6)
+            assert (floats.numpy() == integers.numpy()).all()
+
+    def test_embed_files_as_their_pixels(self, loaded, gallery):
+        embed = loaded.signatures["embed_encoded"]
+        found = embed(image_bytes=tf.constant(png(images()[:5])))["embeddings"]
+        np.testing.assert_allclose(found, gallery[:5], rtol=1e-5, atol=1e-6)
+
+    @pytest.mark.parametrize("channels", [1, 3])
+    def test_embed_files_of_any_size_and_format(self, channels, tmp_path):
+        embedder = tiny_embedder(channels)
+        path = export.saved_model(embedder, tmp_path)
+        loaded = tf.saved_model.load(path)
+        large, wide = images(1, 3, 40)[0], images(1, 3, 16)[0][:11]
+        contents = [tf.io.encode_jpeg(large), tf.io.encode_png(wide)]
+        decoded = [tf.io.decode_image(c, channels=channels) for c in contents]
+        resized = [tf.image.resize(x, (16, 16), antialias=True) for x in decoded]
+        expected = embedder.predict(np.stack(resized), verbose=0)
+        found = loaded.signatures["serving_default"](image_bytes=tf.stack(contents))
+        np.testing.assert_allclose(found["embeddings"], expected, rtol=1e-5, atol=1e-6)
+
+    def test_search_as_the_index_does(self, loaded, exact, gallery):
+        by_files = loaded.signatures["search"](image_bytes=tf.constant(png(images())))
+        by_embeddings = loaded.signatures["search_embeddings"](
+            embeddings=tf.constant(gallery)
+        )
+        scores, ids, labels = exact.search(gallery, k=K, return_labels=True)
+        for found in (by_files, by_embeddings):
+            decoded = [[i.decode() for i in row] for row in found["ids"].numpy()]
+            assert decoded == ids.tolist()
+            assert (found["labels"].numpy() == labels).all()
+            np.testing.assert_allclose(found["scores"], scores, rtol=1e-5)
+
+    def test_give_no_labels_where_there_are_none(self, embedder, gallery, tmp_path):
+        unlabelled = index.Exact.build(gallery)
+        path = export.saved_model(embedder, tmp_path, index=unlabelled, k=2)
+        loaded = tf.saved_model.load(path)
+        found = loaded.search_embeddings(gallery[:1])
+        assert set(found) == {"scores", "ids"}
+        assert found["ids"].dtype == tf.int64
+
+    def test_default_to_embedding_without_an_index(self, embedder, tmp_path):
+        loaded = tf.saved_model.load(export.saved_model(embedder, tmp_path))
+        assert set(loaded.signatures) == {
+            "embed",
+            "embed_uint8",
+            "embed_encoded",
+            "serving_default",
+        }
+        assert set(loaded.signatures["serving_default"].structured_outputs) == {
+            "embeddings"
+        }
+
+    def test_are_methods_of_the_loaded_model_too(self, loaded, gallery):
+        pixels = images()[:2]
+        for batch in (pixels, pixels.astype("float32")):
+            np.testing.assert_allclose(
+                loaded.embed(batch), gallery[:2], rtol=1e-5, atol=1e-6
+            )
+        np.testing.assert_allclose(
+            loaded.embed_encoded(png(pixels)), gallery[:2], rtol=1e-5, atol=1e-6
+        )
+        found = loaded.search(png(pixels))
+        assert found["ids"][1, 0].numpy().decode() == "ähre/1.png"
+
+    def test_refuse_embeddings_that_are_not_numbers(self, loaded):
+        with pytest.raises(tf.errors.InvalidArgumentError, match="must be finite"):
+            loaded.search_embeddings(np.full((1, DIM), np.nan, "float32"))
+
+
+def test_embeddings_are_float32_also_of_a_half_precision_embedder(tmp_path):
+    inputs = keras.Input((16, 16, 1))
+    half = keras.Model(inputs, keras.layers.Flatten(dtype="float16")(inputs))
+    loaded = tf.saved_model.load(export.saved_model(half, tmp_path))
+    found = loaded.signatures["embed_uint8"](images=tf.constant(images(2)))
+    # Whole numbers up to 255 are exact in float16.
+    assert found["embeddings"].dtype == tf.float32
+    assert (found["embeddings"].numpy() == images(2).reshape(2, -1)).all()
+
+
+def test_a_metric_model_is_exported_without_its_proxies(embedder, tmp_path):
+    class WithProxies(keras.Model):
+        def __init__(self, embedder):
+            super().__init__()
+            self.embedder = embedder
+            self.proxies = self.add_weight(shape=(100, DIM), name="proxies")
+
+    path = export.saved_model(WithProxies(embedder), tmp_path)
+    variables = tf.train.list_variables(str(path / "variables" / "variables"))
+    shapes = [shape for _, shape in variables]
+    assert [DIM] in shapes, "the bias of the last layer is there"
+    assert [100, DIM] not in shapes
+
+
+class TestVersions:
+    def test_lie_side_by_side(self, embedder, tmp_path):
+        for version in (1, 3):
+            path = export.saved_model(embedder, tmp_path / "model", version=version)
+            assert path == tmp_path / "model" / str(version)
+            assert (path / "saved_model.pb").is_file()
+        assert {p.name for p in (tmp_path / "model").iterdir()} == {"1", "3"}
+
+    def test_are_never_overwritten(self, embedder, tmp_path):
+        for taken in ("1", "4", "notes"):
+            (tmp_path / taken).mkdir()
+        message = "nothing is overwritten. The next free version is 5: pass `version=5`"
+        with pytest.raises(FileExistsError, match=message):
+            export.saved_model(embedder, tmp_path, version=1)
+        assert not list((tmp_path / "1").iterdir())
+
+    def test_appear_whole_or_not_at_all(self, embedder, tmp_path, monkeypatch):
+        def interrupted(module, path, *args):
+            (pathlib.Path(path) / "saved_model.pb").touch()
+            assert not (tmp_path / "1").exists()
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(tf.saved_model, "save", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            export.saved_model(embedder, tmp_path)
+        assert not list(tmp_path.iterdir())
+
+    @pytest.mark.parametrize("version", [0, -1, 1.0, "1", True, None])
+    def test_are_positive_integers(self, embedder, tmp_path, version):
+        with pytest.raises(ValueError, match="`version` must be a positive integer. R"):
+            export.saved_model(embedder, tmp_path, version=version)
+
+
+class TestBadInput:
+    def test_an_index_of_another_size(self, embedder, tmp_path):
+        other = index.Exact.build(np.eye(5))
+        with pytest.raises(
+            ValueError, match=f"of size 5, but the embedder gives {DIM}"
+        ):
+            export.saved_model(embedder, tmp_path, index=other)
+
+    @pytest.mark.parametrize("k", [0, SIZE + 1])
+    def test_more_neighbours_than_there_are(self, embedder, exact, tmp_path, k):
+        with pytest.raises(
+            ValueError, match=f"from 1 to {SIZE}, the size of the index"
+        ):
+            export.saved_model(embedder, tmp_path, index=exact, k=k)
+        assert not list(tmp_path.iterdir())
+
+    @pytest.mark.parametrize(
+        "shape", [(None, None, 3), (16, 16, 2), (16,)], ids=["size", "channels", "rank"]
+    )
+    def test_an_embedder_of_other_than_images(self, tmp_path, shape):
+        inputs = keras.Input(shape)
+        output = (
+            keras.layers.Flatten()(inputs)
+            if None not in shape
+            else (keras.layers.GlobalAveragePooling2D()(inputs))
+        )
+        with pytest.raises(ValueError, match="`embedder` must be .* from images"):
+            export.saved_model(keras.Model(inputs, output), tmp_path)
+
+    def test_an_embedder_of_feature_maps(self, tmp_path):
+        inputs = keras.Input((16, 16, 1))
+        model = keras.Model(inputs, keras.layers.Conv2D(2, 3)(inputs))
+        with pytest.raises(ValueError, match=r"to embeddings \(b, d\). Received: Func"):
+            export.saved_model(model, tmp_path)
+
+    def test_another_backend(self, embedder, tmp_path, monkeypatch):
+        monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
+        message = "Received: backend 'jax'. Save the embedder with `embedder.save"
+        with pytest.raises(RuntimeError, match=message):
+            export.saved_model(embedder, tmp_path)
