@@ -1,5 +1,7 @@
 """Retrieval metrics of a whole set."""
 
+import numbers
+
 import keras
 import numpy as np
 
@@ -274,7 +276,7 @@ def _check_labels(name, labels, count=None):
 
 def _check_ks(ks, gallery_size):
     for k in ks:
-        if k != int(k) or not 1 <= k <= gallery_size:
+        if not isinstance(k, numbers.Integral) or not 1 <= k <= gallery_size:
             raise ValueError(
                 "`ks` must be whole numbers from 1 to the size of the gallery, here "
                 f"{gallery_size} (without the query itself). Received: ks={tuple(ks)}."

@@ -348,7 +348,7 @@ def test_counts_the_rows_that_are_not_finite():
         retrieval(np.ones((60, 3)), labels, embeddings, labels)
 
 
-@pytest.mark.parametrize("k", [0, 60, 1.5])
+@pytest.mark.parametrize("k", [0, 60, 1.5, 2.0])
 def test_refuses_lists_longer_than_the_gallery(k):
     embeddings, labels = unbalanced()
     with pytest.raises(ValueError, match=r"from 1 to .* here 59 .* Received: ks=\(1, "):
