@@ -35,7 +35,7 @@ setup(
     extras_require={
         "serve": serve,
         "jax": jax,
-        "dev": [*serve, *jax, "pytest>=8", "ruff>=0.14", "httpx"],
+        "dev": [*serve, *jax, "pytest>=8", "pytest-xdist", "ruff~=0.17.0", "httpx"],
     },
     entry_points={"console_scripts": ["kerasdml = kerasdml.cli:main"]},
     classifiers=[

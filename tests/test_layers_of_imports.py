@@ -5,7 +5,9 @@ import pathlib
 
 import pytest
 
-PACKAGE = pathlib.Path(__file__).parents[1] / "kerasdml"
+import kerasdml
+
+PACKAGE = pathlib.Path(kerasdml.__file__).parent
 LEVELS = [
     {"ops", "config", "version"},
     {"layers", "index"},
