@@ -18,6 +18,10 @@ def png_header(width, height):
     return b"\x89PNG\r\n\x1a\n" + struct.pack(">I4sII", 13, b"IHDR", width, height)
 
 
+# Huffman tables may stand before the frame; their marker, C4, is not a frame's.
+TABLES = b"\xff\xc4\x00\x09" + b"\x01" * 7
+
+
 @pytest.mark.parametrize(
     "data",
     [
@@ -27,6 +31,7 @@ def png_header(width, height):
         pytest.param(encoded("JPEG"), id="jpeg"),
         pytest.param(encoded("JPEG", mode="L"), id="grey jpeg"),
         pytest.param(encoded("JPEG", progressive=True), id="progressive jpeg"),
+        pytest.param(b"\xff\xd8" + TABLES + encoded("JPEG")[2:], id="tables first"),
         pytest.param(encoded("JPEG", comment=b"\xff\xc0" * 99), id="a marker in text"),
         pytest.param(encoded("JPEG").replace(b"\xff\xdb", b"\xff\xff\xdb"), id="fill"),
     ],

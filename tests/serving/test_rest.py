@@ -163,6 +163,7 @@ def test_a_batch_may_be_empty_in_column_form():
         ({"x": ("uint8", (None,))}, {"inputs": [-1]}, "beyond the range of uint8"),
         ({"x": ("int64", (None,))}, {"inputs": [2**63]}, "beyond the range of int64"),
         ({"x": ("int64", (None,))}, {"inputs": [1.0]}, "int64 values"),
+        ({"x": ("bool", (None,))}, {"inputs": [1]}, "bool values"),
         ({"k": ("int64", ())}, {"instances": [3]}, "shape (). Received: (1,)"),
         (STRINGS, {"inputs": [5]}, "must hold strings"),
         (STRINGS, {"inputs": ["a", {"b64": "%"}]}, "`x[1]` must be a string or"),

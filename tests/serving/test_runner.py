@@ -7,7 +7,11 @@ import socket
 import subprocess
 import sys
 import textwrap
+import threading
+import time
+from concurrent import futures
 
+import numpy as np
 import pytest
 from tensorflow.core.protobuf import saved_model_pb2
 
@@ -95,8 +99,10 @@ def test_a_model_that_does_not_load_leaves_no_server(tmp_path):
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port = listener.getsockname()[1]
-    with pytest.raises(FileNotFoundError, match="must hold a SavedModel"):
+    # The error that is kept keeps its frames, and so the socket, if nobody closes it.
+    with pytest.raises(FileNotFoundError, match="must hold a SavedModel") as kept:
         serving.start(tmp_path, port=port)
+    assert kept
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", port))
 
@@ -161,3 +167,29 @@ def test_the_ops_of_scann_are_loaded_on_demand(run, tmp_path):
     assert (tmp_path / "1/saved_model.pb").exists(), errors
     output, errors = run(serve, tmp_path).communicate(timeout=60)
     assert output == "2\n", errors
+
+
+def test_stop_waits_for_answers_under_way(saved_model, monkeypatch):
+    arrived = threading.Event()
+
+    def slow(*_):
+        arrived.set()
+        time.sleep(0.4)
+        return {"y": np.ones(1)}
+
+    monkeypatch.setattr(ServedModel, "predict", slow)
+    with futures.ThreadPoolExecutor() as pool, serving.start(saved_model) as server:
+        client = serving.Client(server.url, server.name)
+        answer = pool.submit(client.predict, [1.0], signature_name="half_plus_three")
+        assert arrived.wait(10)
+        server.stop()
+        assert answer.result() == [1.0]
+
+
+def test_listens_on_ipv6(saved_model):
+    try:
+        server = serving.start(saved_model, host="::1")
+    except OSError:
+        pytest.skip("this machine has no IPv6 loopback")
+    with server:
+        assert serving.Client(server.url, "colours").status()
