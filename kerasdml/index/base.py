@@ -179,12 +179,11 @@ class Index(tf.Module, abc.ABC):
         arrays = files.read_arrays(path, manifest)
         ids, labels = arrays.pop("ids"), arrays.pop("labels", None)
         loaded = cls(arrays, ids, labels, manifest["similarity"], **manifest["options"])
-        stated = (manifest["size"], manifest["dim"])
-        if (loaded.size, loaded.dim) != stated or len(ids) != loaded.size:
+        stated, held = (manifest["size"], manifest["dim"]), (loaded.size, loaded.dim)
+        if stated != held:
             raise ValueError(
                 f"The manifest of {str(path)!r} states (size, dim) = {stated}, but its "
-                f"files hold {(loaded.size, loaded.dim)} and {len(ids)} ids. Copy or "
-                "build the index anew."
+                f"files hold {held}. Copy or build the index anew."
             )
         return loaded
 

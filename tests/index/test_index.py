@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 
 from kerasdml import index
-from kerasdml.index import base
+from kerasdml.index import base, files
 
 SIZE, DIM = 60, 6
 
@@ -299,6 +299,17 @@ class TestFiles:
         with pytest.raises(FileExistsError, match="nothing is overwritten"):
             index.Exact.build(embeddings()).save(saved)
         assert (saved / "index.json").read_bytes() == before
+
+    def test_of_the_slower_of_two_writers_are_dropped(self, tmp_path):
+        path = tmp_path / "index"
+        with (
+            pytest.raises(FileExistsError, match="nothing is overwritten"),
+            files.new_directory(path),
+            files.new_directory(path) as faster,
+        ):
+            (faster / "kept").touch()
+        assert [file.name for file in path.iterdir()] == ["kept"]
+        assert list(tmp_path.iterdir()) == [path], "no draft is left"
 
     def test_appear_whole_or_not_at_all(self, build, tmp_path, monkeypatch):
         def full(*args, **kwargs):
