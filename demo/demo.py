@@ -86,7 +86,9 @@ def fit(embedder, train, validation, test):
         train,
         size=SIZE,
         batches=batches,
-        augment=kerasdml.data.Augment(flip=False, rotate=10, scale=0.1, shift=0.1),
+        augment=kerasdml.data.Augment(
+            flip=False, scale=(0.9, 1.1), shift=0.05, rotate=10, shear=5
+        ),
     )
     model = kerasdml.MetricModel(embedder)
     model.compile(
