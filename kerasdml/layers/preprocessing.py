@@ -31,6 +31,7 @@ class ImageNetPreprocessing(keras.layers.Layer):
         self.mode = mode
 
     def call(self, images):
+        images = ops.cast(images, self.compute_dtype)
         if self.mode == "tf":
             return images / 127.5 - 1.0
         if self.mode == "torch":

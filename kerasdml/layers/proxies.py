@@ -1,6 +1,18 @@
 """Learned points that stand for classes."""
 
+import numbers
+
 import keras
+
+
+def check_num_classes(num_classes):
+    """Returns `num_classes` as an `int`, or raises a `ValueError` if it is below 2."""
+    if not isinstance(num_classes, numbers.Integral) or num_classes < 2:
+        raise ValueError(
+            "`num_classes` must be an integer of at least 2: a class needs others "
+            f"to differ from. Received: num_classes={num_classes!r}."
+        )
+    return int(num_classes)
 
 
 @keras.saving.register_keras_serializable(package="kerasdml.layers")
@@ -23,12 +35,7 @@ class Proxies(keras.layers.Layer):
 
     def __init__(self, num_classes, initializer="random_normal", name="proxies"):
         super().__init__(name=name, dtype="float32")
-        if not isinstance(num_classes, int) or num_classes < 2:
-            raise ValueError(
-                "`num_classes` must be an integer of at least 2: a class needs others "
-                f"to differ from. Received: num_classes={num_classes!r}."
-            )
-        self.num_classes = num_classes
+        self.num_classes = check_num_classes(num_classes)
         self.initializer = keras.initializers.get(initializer)
 
     def build(self, dim):

@@ -10,6 +10,7 @@ from keras import ops
 
 from kerasdml.config import Configured
 from kerasdml.layers import Proxies
+from kerasdml.layers.proxies import check_num_classes
 from kerasdml.ops import (
     check_similarity,
     flatten_labels,
@@ -214,9 +215,9 @@ class PairLoss(MetricLoss):
 class ProxyLoss(MetricLoss):
     """A loss of examples against one learned proxy a class.
 
-    An example labelled -1 has no class and no cost. A label of `num_classes` or more is
-    an error; in a compiled step, where labels cannot be looked at, it turns the loss
-    into NaN rather than into a plausible number.
+    An example labelled -1 has no class and no cost. Any other label outside 0 …
+    num_classes - 1 is an error; in a compiled step, where labels cannot be looked at,
+    it turns the loss into NaN rather than into a plausible number.
 
     Args:
         num_classes: Number of classes, at least 2; labels are 0 … num_classes - 1.
@@ -228,7 +229,7 @@ class ProxyLoss(MetricLoss):
 
     def __init__(self, *, num_classes, **kwargs):
         super().__init__(**kwargs)
-        self.num_classes = num_classes
+        self.num_classes = check_num_classes(num_classes)
         self.proxies = Proxies(num_classes, self.initializer(num_classes))
 
     def initializer(self, num_classes):
@@ -242,7 +243,7 @@ class ProxyLoss(MetricLoss):
 
     def check_labels(self, labels):
         super().check_labels(labels)
-        highest, lowest = np.max(labels, initial=-1), np.min(labels, initial=0)
+        highest, lowest = np.max(labels, initial=0), np.min(labels, initial=0)
         if highest >= self.num_classes or lowest < -1:
             raise ValueError(
                 f"Labels must be 0 … {self.num_classes - 1} for "
@@ -252,11 +253,13 @@ class ProxyLoss(MetricLoss):
 
     def costs(self, labels, embeddings):
         s = similarities(embeddings, ops.cast(self.proxies.points, embeddings.dtype))
-        labels = labels[:, None]
-        s = ops.where(labels < self.num_classes, s, float("nan"))
-        positives = labels == ops.arange(self.num_classes, dtype=labels.dtype)
-        negatives = ops.logical_and(labels != -1, ops.logical_not(positives))
-        return self.pair_loss(s, positives, negatives)
+        classes = ops.arange(self.num_classes, dtype=labels.dtype)
+        positives = labels[:, None] == classes
+        negatives = ops.logical_and(labels[:, None] != -1, ops.logical_not(positives))
+        outside = ops.any(ops.logical_or(labels < -1, labels >= self.num_classes))
+        costs = self.pair_loss(s, positives, negatives)
+        # Not earlier: under XLA a maximum over NaN need not be NaN.
+        return ops.where(outside, float("nan"), costs)
 
     @abc.abstractmethod
     def pair_loss(self, similarities, positives, negatives):

@@ -1,15 +1,22 @@
 """Which pairs are alike, which differ."""
 
+import keras
 from keras import ops
 
 
 def flatten_labels(labels):
-    """Returns `labels` of shape `(q,)` or `(q, 1)` as `(q,)`.
+    """Returns integer `labels` of shape `(q,)` or `(q, 1)` as `(q,)`.
+
+    Narrow and unsigned ones, such as bytes, are widened: they have no room for -1, or
+    for the number of classes.
 
     Raises:
         ValueError: If they have any other shape.
     """
     labels = ops.convert_to_tensor(labels)
+    if keras.backend.standardize_dtype(labels.dtype) not in ("int32", "int64"):
+        widest = "int32" if keras.backend.backend() == "jax" else "int64"
+        labels = ops.cast(labels, widest)
     shape = tuple(labels.shape)
     if len(shape) == 2 and shape[1] == 1:
         return ops.reshape(labels, (-1,))

@@ -1,0 +1,67 @@
+"""Batches and pairs for the tests of single losses."""
+
+import numpy as np
+import pytest
+
+
+def unbalanced_batch(seed):
+    """Labels and embeddings of 5 classes with 1 to 5 examples, in random order."""
+    generator = np.random.default_rng(seed)
+    labels = generator.permutation(np.repeat([3, 0, 7, 2, 11], [1, 2, 5, 3, 2]))
+    return labels, generator.normal(size=(labels.size, 4)).astype("float32")
+
+
+def masks(labels):
+    """The definition of positives and negatives within a batch."""
+    same = labels[:, None] == labels
+    return same & ~np.eye(labels.size, dtype=bool), ~same
+
+
+def cosines(embeddings):
+    x = np.asarray(embeddings, "float64")
+    x = x / np.linalg.norm(x, axis=1, keepdims=True)
+    return x @ x.T
+
+
+def distances(embeddings):
+    x = np.asarray(embeddings, "float64")
+    return np.linalg.norm(x[:, None] - x, axis=2)
+
+
+@pytest.fixture(params=range(3), ids="seed {}".format)
+def unbalanced(request):
+    """`labels (13,), embeddings (13, 4)`: classes of 1, 2, 2, 3 and 5 examples."""
+    return unbalanced_batch(request.param)
+
+
+@pytest.fixture(params=["half circle", "seed 3", "seed 4"])
+def any_pairs(request, pairs):
+    """`pairs`, or the cosines and masks of a random unbalanced batch."""
+    if request.param == "half circle":
+        return pairs
+    labels, embeddings = unbalanced_batch(int(request.param.split()[1]))
+    return cosines(embeddings).astype("float32"), *masks(labels)
+
+
+@pytest.fixture
+def one_anchor():
+    """Makes the `(1, r)` pairs of an anchor with these similarities."""
+
+    def make(positives, negatives):
+        similarities = np.array([[*positives, *negatives]], "float32")
+        positive = np.arange(similarities.size)[None] < len(positives)
+        return similarities, positive, ~positive
+
+    return make
+
+
+@pytest.fixture
+def with_proxies():
+    """Builds a proxy loss and puts its proxies at `points (c, d)`."""
+
+    def build(loss, points):
+        loss.build(np.shape(points)[1])
+        loss.proxies.points.assign(np.asarray(points, "float32"))
+        return loss
+
+    return build
