@@ -140,7 +140,7 @@ def _show(value):
     """A card's field in words."""
     if isinstance(value, dict):
         return ", ".join(f"{key} {x}" for key, x in value.items())
-    return "none (comes with the package)" if value is None else str(value)
+    return "none" if value is None else str(value)
 
 
 def names(pattern: str | None = None) -> list[str]:

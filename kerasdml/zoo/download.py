@@ -38,8 +38,9 @@ def download(
             replaces the base of the card's URL: `<source>/<file>` is fetched. Default:
             the package where it has the weights, else the environment variable
             `KERASDML_ZOO`, else the card's URL.
-        cache_dir: Where downloads are kept. Default: `kerasdml/zoo` in the user's cache
-            folder (`XDG_CACHE_HOME`, else `~/.cache`).
+        cache_dir: Where downloads are kept. Default: `zoo` in the folder that the
+            environment variable `KERASDML_CACHE` names, else in `kerasdml` in the
+            user's cache folder (`XDG_CACHE_HOME`, else `~/.cache`).
 
     Returns:
         The path of the `.keras` file, verified.
@@ -71,6 +72,8 @@ def download(
 def _cache(cache_dir):
     if cache_dir is not None:
         return pathlib.Path(cache_dir)
+    if own := os.environ.get("KERASDML_CACHE"):
+        return pathlib.Path(own) / "zoo"
     home = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
     return pathlib.Path(home) / "kerasdml" / "zoo"
 

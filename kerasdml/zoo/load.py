@@ -1,11 +1,16 @@
 """From a name to an embedder."""
 
+import os
 import pathlib
 
 from kerasdml.zoo.download import download
 
 
-def load(name, source=None, cache_dir=None):
+def load(
+    name: str | os.PathLike,
+    source: str | os.PathLike | None = None,
+    cache_dir: str | os.PathLike | None = None,
+):
     """Loads a published embedder, or one of your own from its `.keras` file.
 
     Published weights are checked against the SHA-256 of their card each time. Weights

@@ -84,7 +84,8 @@ def published(tmp_path, monkeypatch):
     monkeypatch.setattr(cards, "CARDS", package / "cards.json")
     monkeypatch.setattr(cards, "WEIGHTS", package)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.delenv("KERASDML_ZOO", raising=False)
+    for name in ("KERASDML_CACHE", "KERASDML_ZOO"):
+        monkeypatch.delenv(name, raising=False)
 
     def publish(content, *, packaged=False, **fields):
         name = fields.get("name", "tiny.method_data")

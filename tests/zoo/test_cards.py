@@ -63,7 +63,7 @@ def test_a_card_shows_every_field(published):
     assert lines["name"] == "tiny.method_data"
     assert lines["metrics"] == "data_set d, split s, seeds 1, recall_at_1 0.5"
     assert lines["input"].startswith("4 x 4 x 1, bilinear")
-    assert lines["url"] == "none (comes with the package)"
+    assert lines["url"] == "none"
 
 
 def test_fingerprint_of_a_known_text(tmp_path):

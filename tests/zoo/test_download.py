@@ -80,7 +80,19 @@ def test_the_address_of_a_source_may_end_in_a_slash(published, server, weights):
     assert server.seen == [("/far/tiny.method_data.keras", None)]
 
 
-def test_a_given_cache_dir_is_used(published, tmp_path):
+def test_downloads_are_kept_where_the_user_keeps_caches(
+    published, tmp_path, monkeypatch
+):
+    card = published(b"w")
+    path = zoo.download(card.name, source=published.home)
+    assert path.parent == tmp_path / "cache" / "kerasdml" / "zoo"
+    monkeypatch.setenv("KERASDML_CACHE", str(tmp_path / "ours"))
+    path = zoo.download(card.name, source=published.home)
+    assert path.parent == tmp_path / "ours" / "zoo"
+
+
+def test_a_given_cache_dir_is_used(published, tmp_path, monkeypatch):
+    monkeypatch.setenv("KERASDML_CACHE", str(tmp_path / "ours"))
     card = published(b"w")
     path = zoo.download(card.name, published.home, cache_dir=tmp_path / "mine" / "zoo")
     assert path.parent == tmp_path / "mine" / "zoo"
