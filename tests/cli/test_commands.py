@@ -1,0 +1,199 @@
+"""From a folder of images to its neighbours, one command after the other."""
+
+import json
+import pathlib
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+
+import kerasdml
+from kerasdml.cli.train import best_embedder
+from tests.cli.conftest import run
+
+
+def test_train_says_what_it_trains_and_validates_on(trained):
+    out, shown = trained
+    assert "18 images of 3 classes, validating on 18 images of 3 other" in shown
+    assert "val_recall_at_1" in shown, "the progress bar shows it each epoch"
+
+
+def test_train_keeps_the_history_and_the_logs(trained):
+    out, _ = trained
+    history = json.loads((out / "history.json").read_text())
+    assert {"loss", "val_recall_at_1", "val_map_at_r"} <= history.keys()
+    assert all(len(values) == 2 for values in history.values())
+    assert list(out.glob("logs/**/events*"))
+
+
+def test_train_keeps_the_best_embedder_and_says_what_chose_it(photos, trained):
+    out, shown = trained
+    recalls = json.loads((out / "history.json").read_text())["val_recall_at_1"]
+    best = max(recalls)
+    assert (
+        f"of epoch {recalls.index(best) + 1}, chosen by val_recall_at_1 = {best:.4f} "
+        "on the test classes"
+    ) in shown
+    model = keras.saving.load_model(out / "embedder.keras")
+    assert model.output_shape == (None, 8)
+    measured = json.loads(run("evaluate", out / "embedder.keras", photos, "--json"))
+    assert measured["metrics"]["recall_at_1"] == best
+
+
+def test_the_best_embedder_is_kept_whatever_comes_after(tmp_path):
+    keras.utils.set_random_seed(0)
+    embedder = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2)])
+    callback = best_embedder(tmp_path / "best.keras")
+    callback.set_model(kerasdml.MetricModel(embedder))
+    for epoch, recall in enumerate([0.5, 0.9, 0.7, 0.9]):
+        embedder.layers[0].bias.assign([epoch, recall])
+        callback.on_epoch_end(epoch, {"val_recall_at_1": recall})
+    kept = keras.saving.load_model(tmp_path / "best.keras")
+    np.testing.assert_allclose(kept.layers[0].bias, [1, 0.9])
+
+
+def test_train_makes_do_with_few_classes_for_losses_with_proxies_too(photos, tmp_path):
+    # Five classes, fewer than a batch would have, and six images to validate on, fewer
+    # than recall@10 would need.
+    words = "--size 16 --dim 4 --epochs 1 --loss proxy_anchor --test-fraction 0.17"
+    shown = run("train", photos, "--out", tmp_path / "run", *words.split())
+    assert "30 images of 5 classes, validating on 6 images of 1 other" in shown
+    assert "embedder of epoch 1" in shown
+
+
+def test_evaluate_prints_its_protocol_and_its_metrics(photos, embedder):
+    lines = run("evaluate", embedder, photos, "--ks", "1", "5").splitlines()
+    start = next(i for i, line in enumerate(lines) if line.startswith("18 images"))
+    assert lines[start] == (
+        "18 images of 3 classes (split: test), each a query against all others, "
+        "similarity: cosine"
+    )
+    names = "recall_at_1 recall_at_5 precision_at_1 precision_at_5 r_precision map_at_r"
+    assert [line.split()[0] for line in lines[start + 1 :]] == names.split()
+
+
+def test_evaluate_takes_the_classes_it_is_told(photos, embedder):
+    def protocol(*words):
+        return json.loads(run("evaluate", embedder, photos, "--json", *words))[
+            "protocol"
+        ]
+
+    assert protocol("--split", "all").startswith("36 images of 6 classes (split: all)")
+    assert protocol("--test-fraction", "0.34").startswith("12 images of 2 classes")
+    assert protocol("--similarity", "euclidean").endswith("similarity: euclidean")
+
+
+def test_evaluate_takes_a_name_of_the_zoo_and_the_similarity_of_its_card(
+    photos, embedder, published
+):
+    card = published(embedder.read_bytes(), packaged=True, similarity="dot")
+    shown = json.loads(run("evaluate", card.name, photos, "--json"))
+    assert shown["protocol"].endswith("similarity: dot")
+
+
+def test_embed_writes_embeddings_class_names_and_paths(photos, embedded, embedder):
+    with np.load(embedded) as arrays:
+        embeddings, labels, ids = (arrays[x] for x in ("embeddings", "labels", "ids"))
+    assert embeddings.shape == (36, 8)
+    assert [path.split("/")[0] for path in ids] == labels.tolist()
+    assert set(labels) == {f"class{number}" for number in range(6)}
+    image = np.asarray(Image.open(photos / ids[7]), "float32")[None, ..., None]
+    model = keras.saving.load_model(embedder)
+    np.testing.assert_allclose(embeddings[7], model.predict(image)[0], atol=1e-5)
+
+
+def test_the_parts_of_the_data_have_no_class_in_common(photos, embedder, tmp_path):
+    found = {}
+    for part in ("train", "test"):
+        out = tmp_path / "of" / f"{part}.npz"
+        run("embed", embedder, photos, "--split", part, "--out", out)
+        with np.load(out) as arrays:
+            found[part] = set(arrays["labels"].tolist())
+    assert [len(names) for names in found.values()] == [3, 3]
+    assert not found["train"] & found["test"]
+
+
+def test_a_pack_brings_its_split_and_its_ids_are_positions(pack, embedder, tmp_path):
+    parts = {"images": pack.images, "labels": pack.labels, "split": pack.split}
+    np.savez(tmp_path / "pack.npz", class_names=pack.class_names, **parts)
+    words = ["--split", "test", "--out"]
+    run("embed", embedder, tmp_path / "pack.npz", *words, tmp_path / "out.npz")
+    with np.load(tmp_path / "out.npz") as arrays:
+        assert arrays["ids"].tolist() == np.flatnonzero(pack.split == 1).tolist()
+        assert set(arrays["labels"]) == {"class1", "class3", "class5"}
+
+
+def test_the_word_glyphs_is_the_built_in_data(pack, embedder, monkeypatch):
+    heard = []
+    monkeypatch.setattr(
+        kerasdml.data, "glyphs", lambda verbose: heard.append(verbose) or pack
+    )
+    shown = json.loads(run("evaluate", embedder, "glyphs", "--json", "--ks", "1"))
+    assert shown["protocol"].startswith("18 images of 3 classes")
+    assert heard == [0], "a progress bar would spoil the JSON"
+
+
+def test_index_writes_what_the_library_loads(indexed):
+    index = kerasdml.index.load(indexed)
+    assert (type(index), index.size, index.dim) == (kerasdml.index.Exact, 36, 8)
+    assert index.similarity == "cosine"
+
+
+@pytest.mark.scann
+def test_index_writes_scann(embedded, tmp_path):
+    pytest.importorskip("scann")
+    run("index", embedded, "--out", tmp_path / "index", "--kind", "scann")
+    assert isinstance(kerasdml.index.load(tmp_path / "index"), kerasdml.index.Scann)
+
+
+def test_search_finds_an_image_of_the_index_first(photos, exported):
+    images = [str(photos / "class0/0.png"), str(photos / "class5/3.png")]
+    results = json.loads(run("search", exported, *images, "-k", "3", "--json"))
+    assert [result["image"] for result in results] == images
+    firsts = [result["neighbours"][0] for result in results]
+    assert [first["id"] for first in firsts] == ["class0/0.png", "class5/3.png"]
+    assert [first["label"] for first in firsts] == ["class0", "class5"]
+    assert [first["score"] for first in firsts] == pytest.approx([1, 1], abs=1e-5)
+    for result in results:
+        scores = [item["score"] for item in result["neighbours"]]
+        assert len(scores) == 3 and scores == sorted(scores, reverse=True)
+
+
+def test_search_prints_a_table_of_all_that_was_exported(photos, exported):
+    image = str(photos / "class0/0.png")
+    lines = run("search", exported / "1", image).splitlines()
+    assert lines[0] == image
+    assert lines[1].split() == ["1", "1.0000", "class0/0.png", "class0"]
+    assert [line.split()[0] for line in lines[1:]] == ["1", "2", "3", "4"]
+
+
+def test_export_takes_the_next_version(embedder, tmp_path):
+    (tmp_path / "7").mkdir()
+    (tmp_path / "notes").mkdir()
+    shown = run("export", embedder, "--out", tmp_path)
+    assert f"{tmp_path / '8'} is ready" in shown
+    run("export", embedder, "--out", tmp_path, "--version", "3")
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert names == ["3", "7", "8", "notes"]
+
+
+def test_serve_passes_its_arguments_on(monkeypatch):
+    calls = []
+    monkeypatch.setattr(
+        "kerasdml.serving.serve",
+        lambda *args, **kwargs: calls.append((args, kwargs)),
+        raising=False,
+    )
+    run("serve", "saved", "--host", "0.0.0.0", "--port", "1", "--name", "n")
+    assert calls == [(("saved",), {"host": "0.0.0.0", "port": 1, "name": "n"})]
+
+
+def test_zoo_lists_shows_and_downloads(published):
+    card = published(b"weights", description="Small.")
+    published(b"weights", name="other.method_data")
+    assert run("zoo", "list", "tiny*") == "tiny.method_data  Small.\n"
+    assert len(run("zoo", "list").splitlines()) == 2
+    assert run("zoo", "show", card.name) == f"{kerasdml.zoo.card(card.name)}\n"
+    path = run("zoo", "download", card.name, "--source", published.home).strip()
+    assert pathlib.Path(path).read_bytes() == b"weights"
