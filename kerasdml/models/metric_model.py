@@ -131,8 +131,10 @@ class MetricModel(keras.Model):
             self._check_fields(_fields(y))
             for metric_loss in self._metric_losses():
                 metric_loss.check_labels(_fields(y)["label"])
-        if steps_per_epoch is None:
-            steps_per_epoch = getattr(x, "steps_per_epoch", None)
+        if hasattr(x, "steps_per_epoch"):
+            steps_per_epoch = steps_per_epoch or x.steps_per_epoch
+            # Keras warns that it cannot shuffle what it did not ask to be shuffled.
+            kwargs.setdefault("shuffle", False)
         return super().fit(x, y, *args, steps_per_epoch=steps_per_epoch, **kwargs)
 
     def evaluate(
