@@ -102,11 +102,7 @@ def images(
         dataset = _from_array(source, plan, size, channels)
     else:
         channels = channels or files.channels_of([source[i] for i in positions])
-        singles = _from_files(source, plan.unbatch(), size, channels)
-        # Unbatching forgot the number of batches.
-        dataset = singles.batch(batch_size, drop_remainder=batches is not None).apply(
-            tf.data.experimental.assert_cardinality(plan.cardinality())
-        )
+        dataset = _from_files(source, plan, size, channels, batch_size)
 
     def finish(pictures, at, draws):
         if augment:
@@ -175,13 +171,19 @@ def _with_channels(pictures, channels):
     return pictures
 
 
-def _from_files(paths, plan, size, channels):
+def _from_files(paths, plan, size, channels, batch_size):
+    """Loads pictures one by one, side by side, and batches them as planned."""
     paths = tf.constant(paths)
 
     def load(at, draws):
         return files.load(paths[at], size, channels), at, draws
 
-    return plan.map(load, tf.data.AUTOTUNE)
+    loaded = plan.unbatch().map(load, tf.data.AUTOTUNE)
+    # What `unbatch` forgets: an endless plan has no smaller batch, and a pass an end.
+    count = plan.cardinality()
+    endless = bool(count == tf.data.INFINITE_CARDINALITY)
+    dataset = loaded.batch(batch_size, drop_remainder=endless)
+    return dataset.apply(tf.data.experimental.assert_cardinality(count))
 
 
 def _as_augment(augment):
@@ -233,7 +235,7 @@ def _columns(labels, fields, count):
     labels = np.asarray(labels)
     # Two axes are multi-hot labels, graded ones, or a teacher's embeddings.
     if labels.ndim != 2 or labels.dtype.kind not in "biuf":
-        labels = check_labels(labels)
+        labels = check_labels(labels).astype(np.int64)
     if "label" in (fields or {}):
         raise ValueError(
             '`fields` must not hold "label", which is the name of `labels`.'

@@ -159,6 +159,13 @@ def test_large_labels_stay_apart():
     np.testing.assert_array_equal(y, labels)
 
 
+def test_labels_of_any_integer_type_come_as_int64():
+    labels = np.array([0, 200, 255], np.uint8)
+    ((_, y),) = take(data.images(pictures(3), labels, size=6), 1)
+    assert y.dtype == np.int64
+    np.testing.assert_array_equal(y, labels)
+
+
 def test_multi_hot_labels_pass_as_they_are():
     labels = np.eye(10, 4, dtype=np.uint8)
     ((_, y),) = take(data.images(pictures(), labels, size=6), 1)
