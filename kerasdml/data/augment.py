@@ -10,11 +10,10 @@ import tensorflow as tf
 class Augment:
     """How much pictures are varied: a random window onto each, shown at full size.
 
-    Each amount is drawn evenly from its range. The window is bilinearly sampled, and
-    what lies outside the picture is the picture mirrored at its edge. The defaults are
-    those for photographs: windows inside the picture, and mirroring. For characters,
-    whose meaning mirroring changes:
-    `Augment(flip=False, scale=(0.9, 1.1), shift=0.05, rotate=10, shear=5)`.
+    Each amount is drawn evenly from its range; the window is bilinearly sampled. The
+    defaults are those for photographs: windows inside the picture, and mirroring. For
+    white characters on black, whose meaning mirroring changes:
+    `Augment(flip=False, scale=(0.9, 1.1), shift=0.05, rotate=10, outside="black")`.
 
     Args:
         flip: Whether half of the pictures are mirrored left to right.
@@ -27,9 +26,11 @@ class Augment:
         shear: Greatest slant to either side, in degrees, 0 to below 90.
         brightness: Greatest relative change of all values, 0 to below 1; results stay
             within 0 … 255.
+        outside: What a window sees beyond the picture: `"mirror"`, the picture mirrored
+            at its edges, or `"black"`, zeros.
 
     Raises:
-        ValueError: If a range is empty or out of bounds.
+        ValueError: If a range is empty or out of bounds, or `outside` unknown.
     """
 
     flip: bool = True
@@ -38,6 +39,7 @@ class Augment:
     rotate: float = 0.0
     shear: float = 0.0
     brightness: float = 0.0
+    outside: str = "mirror"
 
     # Random numbers per picture, as `__call__` takes them.
     DRAWS = 7
@@ -54,6 +56,10 @@ class Augment:
         _check(
             "brightness", self.brightness, 0 <= self.brightness < 1, "from 0 to below 1"
         )
+        if self.outside not in ("mirror", "black"):
+            raise ValueError(
+                f'`outside` must be "mirror" or "black". Received: {self.outside!r}.'
+            )
 
     def __call__(self, images, draws):
         """Varies a batch.
@@ -72,7 +78,7 @@ class Augment:
             output_shape=images.shape[1:3],
             fill_value=0.0,
             interpolation="BILINEAR",
-            fill_mode="REFLECT",
+            fill_mode="REFLECT" if self.outside == "mirror" else "CONSTANT",
         )
         if not self.brightness:
             return images

@@ -89,6 +89,17 @@ def test_the_smallest_amounts_leave_pictures_as_they_are():
     np.testing.assert_allclose(result, pictures, atol=1e-3)
 
 
+def test_beyond_the_picture_lies_its_mirror_image_or_black():
+    # A window twice as wide as 4 columns sees the places -1.5, 0.5, 2.5 and 4.5. The
+    # first is between columns -2 and -1, which mirror 1 and 0; so is the second.
+    picture = np.tile(np.array([10, 20, 30, 40], "float32"), (1, 4, 1))[..., None]
+    double = {"flip": False, "scale": (2.0, 2.0)}
+    mirrored = data.Augment(**double)(picture, draws())[0, 1, :, 0]
+    np.testing.assert_allclose(mirrored, [15, 15, 35, 35], atol=1e-4)
+    black = data.Augment(**double, outside="black")(picture, draws())[0, 1, :, 0]
+    np.testing.assert_allclose(black, [0, 15, 35, 0], atol=1e-4)
+
+
 def test_brightness_stays_within_the_range_of_pictures():
     pictures = np.full((1, 2, 2, 1), 200, "float32")
     augment = data.Augment(**STILL, brightness=0.5)
@@ -116,6 +127,7 @@ def test_each_picture_follows_its_own_draws():
         ({"shift": -0.1}, "`shift` must be at least 0.* Received: shift=-0.1"),
         ({"rotate": 181}, "`rotate` must be from 0 to 180. Received: rotate=181"),
         ({"shear": 90}, "`shear` must be from 0 to below 90"),
+        ({"outside": "white"}, 'must be "mirror" or "black". Received: \'white\''),
         ({"brightness": 1.0}, "`brightness` must be from 0 to below 1"),
     ],
 )
