@@ -75,6 +75,15 @@ def test_a_wrong_usage_exits_with_2(words, capsys):
     assert "usage: kerasdml" in capsys.readouterr().err
 
 
+def test_an_error_is_one_line(monkeypatch, capsys):
+    def fail(args):
+        raise ValueError("This does\n  not fit.")
+
+    monkeypatch.setattr(cli.zoo_list, "run", fail)
+    assert cli.main(["zoo", "list"]) == 2
+    assert capsys.readouterr().err == "kerasdml: This does not fit.\n"
+
+
 def test_an_interrupt_is_no_traceback(monkeypatch):
     def interrupt(args):
         raise KeyboardInterrupt
