@@ -1,6 +1,7 @@
 """From labels and pictures to batches."""
 
 from kerasdml.data.augment import Augment
+from kerasdml.data.glyphs import glyphs
 from kerasdml.data.images import images
 from kerasdml.data.labels import at_least, encode
 from kerasdml.data.packs import Pack, from_directory, load_pack
@@ -16,6 +17,7 @@ __all__ = [
     "class_disjoint_split",
     "encode",
     "from_directory",
+    "glyphs",
     "images",
     "load_pack",
 ]

@@ -19,6 +19,8 @@ _PARTS = {
     "photos": {"prefix": "", "labels": ("photo_labels",)},
     "sketches": {"prefix": "sketches_", "labels": ("sketch_labels",)},
 }
+# What may have one entry per image and yet is no field.
+_NO_FIELDS = ("class_names", "images", "images_packed", "sketches_packed", "split")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -177,14 +179,11 @@ def _pack(images, arrays, part, file):
 
 def _fields(arrays, labels, count):
     """Every other array with one entry per image."""
-    others = {
+    return {
         name: values
         for name, values in arrays.items()
-        if name not in (labels, "split") and values.shape[:1] == (count,)
+        if name not in (labels, *_NO_FIELDS) and values.shape[:1] == (count,)
     }
-    for name in ("images", "images_packed", "sketches_packed"):
-        others.pop(name, None)
-    return others
 
 
 def _split_of_classes(arrays, classes):

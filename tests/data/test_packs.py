@@ -50,6 +50,12 @@ def test_classes_without_names_are_named_by_number(tmp_path):
     assert list(pack.class_names) == ["0", "1", "2"]
 
 
+def test_names_are_no_field_where_every_image_is_its_own_class(tmp_path):
+    names = np.array(list("abcdef"))
+    path = written(tmp_path, images=IMAGES, labels=np.arange(6), class_names=names)
+    assert data.load_pack(path).fields == {}
+
+
 def test_jpegs_with_a_shared_header(tmp_path):
     arrays, decoded = jpegs()
     path = written(
