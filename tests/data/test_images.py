@@ -132,12 +132,16 @@ def test_augmentation_is_told_by_arguments_or_object():
         np.testing.assert_allclose(x, pictures(), atol=1e-3)
 
 
-def test_resizing_averages_over_what_a_pixel_covers():
-    # Columns alternate between 0 and 200. Without antialiasing a result pixel of 8 to 2
-    # sees two columns; with it, a triangle of weights over eight, evenly 0 and 200.
-    stripes = np.tile(np.array([0, 200], np.uint8), (1, 16, 8))[..., None]
-    (x,) = take(data.images(stripes, size=4), 1)
-    np.testing.assert_allclose(x[0, :, 1:3], 100, atol=1e-3)
+@pytest.mark.parametrize("kind", ["array", "files"])
+def test_resizing_averages_over_what_a_pixel_covers(tmp_path, kind):
+    # Every fourth column is 200. Without antialiasing a result pixel of 16 to 4 looks
+    # between the two columns at its middle, 0 both; with it, at eight columns, of which
+    # the two bright ones weigh a quarter together.
+    stripes = np.tile(np.array([200, 0, 0, 0], np.uint8), (1, 16, 4))[..., None]
+    (tmp_path / "x.png").write_bytes(tf.io.encode_png(stripes[0]).numpy())
+    source = stripes if kind == "array" else [tmp_path / "x.png"]
+    (x,) = take(data.images(source, size=4), 1)
+    np.testing.assert_allclose(x[0, :, 1:3], 50, atol=1e-3)
 
 
 def test_fields_go_beside_the_label():
@@ -240,6 +244,8 @@ def test_files_of_different_size_and_kind_make_one_batch(tmp_path):
     np.testing.assert_allclose(x, 90, atol=2)
     (x,) = take(data.images(paths, size=5, channels=1), 1)
     assert x.shape == (3, 5, 5, 1)
+    (x,) = take(data.images(paths[:1], size=5), 1)
+    assert x.shape == (1, 5, 5, 3)
 
 
 @pytest.fixture
