@@ -71,8 +71,8 @@ def parse():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", type=pathlib.Path, help="omniglot.npz")
     parser.add_argument("--out", type=pathlib.Path, default=f"runs/{NAME}")
-    parser.add_argument("--epochs", type=int, default=20)
-    parser.add_argument("--steps", type=int, default=200, help="steps an epoch")
+    parser.add_argument("--epochs", type=int, default=40)
+    parser.add_argument("--steps", type=int, default=250, help="steps an epoch")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--publish", action="store_true")
     return parser.parse_args()
@@ -95,7 +95,7 @@ def train(background, arguments):
         size=SIZE,
         batches=batches,
         augment=kerasdml.data.Augment(
-            flip=False, scale=(0.85, 1.15), shift=0.1, rotate=15, shear=10
+            flip=False, scale=(0.9, 1.1), shift=0.05, rotate=15, shear=10
         ),
         seed=arguments.seed,
     )
