@@ -87,7 +87,12 @@ def fit(embedder, train, validation, test):
         size=SIZE,
         batches=batches,
         augment=kerasdml.data.Augment(
-            flip=False, scale=(0.9, 1.1), shift=0.05, rotate=10, shear=5
+            flip=False,
+            scale=(0.9, 1.1),
+            shift=0.05,
+            rotate=10,
+            shear=5,
+            outside="black",
         ),
     )
     model = kerasdml.MetricModel(embedder)

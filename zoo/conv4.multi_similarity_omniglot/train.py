@@ -95,7 +95,12 @@ def train(background, arguments):
         size=SIZE,
         batches=batches,
         augment=kerasdml.data.Augment(
-            flip=False, scale=(0.9, 1.1), shift=0.05, rotate=15, shear=10
+            flip=False,
+            scale=(0.85, 1.15),
+            shift=0.05,
+            rotate=15,
+            shear=10,
+            outside="black",
         ),
         seed=arguments.seed,
     )
