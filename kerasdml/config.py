@@ -32,7 +32,7 @@ def _argument_names(cls):
         names += [
             name
             for name, parameter in inspect.signature(init).parameters.items()
-            if parameter.kind is parameter.KEYWORD_ONLY and name not in names
+            if parameter.kind is parameter.KEYWORD_ONLY
         ]
     return names
 

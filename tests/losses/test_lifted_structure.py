@@ -131,6 +131,19 @@ def test_pairs_that_coincide_have_a_finite_gradient():
     assert np.isfinite(gradient).all()
 
 
+def test_a_miner_may_leave_negatives_to_one_end_of_a_pair():
+    # The pair (0, 1) at distance 1, and the one negative of 1 at distance 2, so
+    # J = log(e^(1 - 2)) + 1 = 0 and, with margin 2, log(e^(2 - 2)) + 1 = 1.
+    s = -np.array([[0.0, 1.0, 9.0], [1.0, 0.0, 2.0], [9.0, 2.0, 0.0]], "float32")
+    positives = np.array([[0, 1, 0], [1, 0, 0], [0, 0, 0]], bool)
+    negatives = np.array([[0, 0, 0], [0, 0, 1], [0, 0, 0]], bool)
+    loss = LiftedStructure(margin=2.0)
+    costs = loss.pair_loss(s, positives, negatives)
+    np.testing.assert_allclose(costs, [0.5, 0.5, 0.0], rtol=1e-6)
+    counts = loss.pair_count(s, positives, negatives)
+    np.testing.assert_array_equal(counts, [1, 1, 0])
+
+
 def test_refuses_references_beyond_the_batch():
     with pytest.raises(ValueError, match="LiftedStructure compares its references"):
         LiftedStructure(references=[keras.layers.Identity()])
