@@ -33,7 +33,8 @@ class NPairs(PairLoss):
             the batch are refused: they would need partners.
 
     Raises:
-        ValueError: If `l2_weight` is negative, or if `references` are given.
+        ValueError: If `l2_weight` is negative, `average` is "active", or `references`
+            are given.
 
     Example:
 
@@ -54,6 +55,11 @@ class NPairs(PairLoss):
         if l2_weight < 0:
             raise ValueError(
                 f"`l2_weight` must not be negative. Received: l2_weight={l2_weight}."
+            )
+        if average == "active":
+            raise ValueError(
+                "`average` must be 'pairs' or 'anchors': the second term of NPairs "
+                "makes every pair active. Received: average='active'."
             )
         self.l2_weight = l2_weight
 

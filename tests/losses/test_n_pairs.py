@@ -141,3 +141,8 @@ def test_rejects_a_negative_weight():
 def test_refuses_references_beyond_the_batch():
     with pytest.raises(ValueError, match="NPairs compares its references"):
         NPairs(references=[keras.layers.Identity()])
+
+
+def test_refuses_an_average_over_active_pairs():
+    with pytest.raises(ValueError, match="`average` must be 'pairs' or 'anchors'"):
+        NPairs(average="active")
