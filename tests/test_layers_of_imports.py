@@ -9,7 +9,7 @@ import kerasdml
 
 PACKAGE = pathlib.Path(kerasdml.__file__).parent
 LEVELS = [
-    {"ops", "config", "version"},
+    {"ops", "config", "step", "version"},
     {"layers", "index"},
     {"miners", "references", "metrics"},
     {"losses"},
@@ -48,7 +48,16 @@ def test_imports_only_lower_layers(path):
         assert LEVEL[parts[1]] < LEVEL[here], f"{here} must not import {parts[1]}"
 
 
-PURE = {"ops", "layers", "miners", "references", "losses", "metrics", "models"}
+PURE = {
+    "ops",
+    "step",
+    "layers",
+    "miners",
+    "references",
+    "losses",
+    "metrics",
+    "models",
+}
 
 
 @pytest.mark.parametrize(

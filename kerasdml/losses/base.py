@@ -1,8 +1,6 @@
 """The walk from labels and embeddings to costs, once for every loss."""
 
 import abc
-import contextlib
-from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -17,23 +15,10 @@ from kerasdml.ops import (
     pair_masks,
     similarities,
 )
+from kerasdml.references import References
+from kerasdml.step import step
 
 AVERAGES = ("anchors", "active", "pairs")
-
-
-class References(NamedTuple):
-    """Embeddings to compare with.
-
-    Attributes:
-        embeddings: `(r, d)`, as they came from the embedder.
-        labels: `(r,)` class ids; -1 marks an empty slot, which forms no pairs.
-        copy_of: `(r,)` the row of the batch that a reference is the same example as,
-            or -1.
-    """
-
-    embeddings: Any
-    labels: Any
-    copy_of: Any
 
 
 class MetricLoss(Configured, keras.losses.Loss, abc.ABC):
@@ -198,10 +183,10 @@ class PairLoss(MetricLoss):
     def pair_cost(self, similarities, positives, negatives):
         """Returns `pair_loss`, divided by the number of pairs if `average` says so."""
         pairs = similarities, positives, negatives
-        costs = self.pair_loss(*pairs)
         if self.average != "pairs":
-            return costs
-        return _per(ops.sum(ops.stop_gradient(self.pair_count(*pairs))), costs)
+            return self.pair_loss(*pairs)
+        costs, counts = self.pair_loss_and_count(*pairs)
+        return _per(ops.sum(ops.stop_gradient(counts)), costs)
 
     @abc.abstractmethod
     def pair_loss(self, similarities, positives, negatives):
@@ -210,6 +195,11 @@ class PairLoss(MetricLoss):
     def pair_count(self, similarities, positives, negatives):
         """Returns `(q,)` how many pairs or triplets each cost is a sum of."""
         raise NotImplementedError
+
+    def pair_loss_and_count(self, similarities, positives, negatives):
+        """Returns both; a loss that finds one on the way to the other overrides it."""
+        pairs = similarities, positives, negatives
+        return self.pair_loss(*pairs), self.pair_count(*pairs)
 
 
 class ProxyLoss(MetricLoss):
@@ -264,32 +254,6 @@ class ProxyLoss(MetricLoss):
     @abc.abstractmethod
     def pair_loss(self, similarities, positives, negatives):
         """Returns `(q,)` costs; all arguments are `(q, c)`."""
-
-
-class Step:
-    """What a training step knows beyond labels and embeddings.
-
-    Attributes:
-        fields: Mapping of the further arrays of the data set, `(q, …)` each.
-        training: Whether the step trains.
-    """
-
-    def __init__(self):
-        self.fields = {}
-        self.training = False
-
-    @contextlib.contextmanager
-    def of(self, loss_fields, training):
-        """Sets `fields` and `training` while the losses of one step are computed."""
-        before = self.fields, self.training
-        self.fields, self.training = loss_fields, training
-        try:
-            yield
-        finally:
-            self.fields, self.training = before
-
-
-step = Step()
 
 
 def _check_are_ids(labels):

@@ -69,12 +69,12 @@ class Triplet(PairLoss):
         self.margin = margin
 
     def pair_loss(self, similarities, positives, negatives):
-        return self._triplets(similarities, positives, negatives)[0]
+        return self.pair_loss_and_count(similarities, positives, negatives)[0]
 
     def pair_count(self, similarities, positives, negatives):
-        return self._triplets(similarities, positives, negatives)[1]
+        return self.pair_loss_and_count(similarities, positives, negatives)[1]
 
-    def _triplets(self, similarities, positives, negatives):
+    def pair_loss_and_count(self, similarities, positives, negatives):
         if self.negatives == "all":
             return triplet_hinge(similarities, positives, negatives, self.margin)
         if self.negatives == "semi_hard":

@@ -90,7 +90,7 @@ def conv4(input_shape, filters=64):
             filters, 3, padding="same", use_bias=False, name=f"block{block}_conv"
         )(x)
         x = keras.layers.BatchNormalization(name=f"block{block}_norm")(x)
-        # The same as ReLU before pooling, since it is monotone, at a quarter of its cost.
+        # The same as ReLU before pooling, as it is monotone, at a quarter of its cost.
         x = keras.layers.MaxPooling2D(name=f"block{block}_pool")(x)
         x = keras.layers.ReLU(name=f"block{block}_relu")(x)
     return keras.Model(inputs, x, name="conv4")

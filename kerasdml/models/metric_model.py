@@ -2,10 +2,11 @@
 
 import keras
 
-from kerasdml.losses.base import MetricLoss, step
+from kerasdml.losses import MetricLoss
 from kerasdml.metrics import retrieval
 from kerasdml.models.embedding import embed
 from kerasdml.ops import check_similarity
+from kerasdml.step import step
 
 
 @keras.saving.register_keras_serializable(package="kerasdml.models")

@@ -3,7 +3,9 @@ import numpy as np
 import pytest
 
 from kerasdml import losses, miners
-from kerasdml.losses.base import PairLoss, References, step
+from kerasdml.losses import PairLoss
+from kerasdml.references import References
+from kerasdml.step import step
 from tests.conftest import compiled, value_and_gradient
 
 each_proxy_loss = pytest.mark.parametrize(

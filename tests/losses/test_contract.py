@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from kerasdml import losses, miners
-from kerasdml.losses.base import PairLoss, ProxyLoss
+from kerasdml.losses import PairLoss, ProxyLoss
 from tests.conftest import compiled, value_and_gradient
 
 FURTHER = [

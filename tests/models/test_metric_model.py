@@ -7,7 +7,8 @@ from keras import ops
 
 import kerasdml
 from kerasdml import losses, metrics
-from kerasdml.losses.base import PairLoss, step
+from kerasdml.losses import PairLoss
+from kerasdml.step import step
 
 METRICS = {
     "recall_at_1",
