@@ -58,8 +58,8 @@ class LiftedStructure(PairLoss):
         push = log_sum_exp(self.margin + similarities, negatives)
         some = ops.any(negatives, axis=1)
         lifted = _log_add_exp(push, some) - similarities
-        hinge = ops.where(_pairs(positives, negatives), ops.relu(lifted), 0.0)
-        return ops.sum(hinge**2, axis=1) / 2.0
+        hinge = ops.relu(ops.where(_pairs(positives, negatives), lifted, 0.0))
+        return ops.einsum("qr,qr->q", hinge, hinge) / 2.0
 
     def pair_count(self, similarities, positives, negatives):
         pairs = _pairs(positives, negatives)
@@ -76,4 +76,5 @@ def _log_add_exp(x, mask):
     """Returns `(q, q)` `log(exp(x_i) + exp(x_j))` of what `mask (q,)` selects."""
     lowest = ops.stop_gradient(ops.min(x)) - 100.0  # exp(-100) is nothing in float32
     x = ops.where(mask, x, lowest)
-    return ops.logaddexp(x[:, None], x[None, :])
+    # `logaddexp` keeps several more arrays of this size for the gradient.
+    return x[:, None] + ops.softplus(x[None, :] - x[:, None])

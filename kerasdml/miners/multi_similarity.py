@@ -46,8 +46,8 @@ class MultiSimilarity(Miner):
             ops.any(positives, axis=-1, keepdims=True),
             ops.any(negatives, axis=-1, keepdims=True),
         )
-        hard_positives = ops.logical_and(both, similarities - self.epsilon < closest)
-        hard_negatives = ops.logical_and(both, similarities + self.epsilon > farthest)
+        hard_positives = ops.logical_and(both, similarities < closest + self.epsilon)
+        hard_negatives = ops.logical_and(both, similarities > farthest - self.epsilon)
         return (
             ops.logical_and(positives, hard_positives),
             ops.logical_and(negatives, hard_negatives),

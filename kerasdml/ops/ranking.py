@@ -1,16 +1,21 @@
-"""Sums over triplets in O(q r log r), by sorting each anchor's similarities.
+"""Sums over triplets without writing them out.
 
-Written out, triplets fill a `(q, r, r)` array. But once an anchor's positives and
-negatives are sorted together, a running count says how many triplets each of them
-takes part in, and that is all a hinge needs: it is linear in the similarities.
+Written out, triplets fill a `(q, r, r)` array. But a hinge over all of them is linear
+in the similarities, so that what each pair counts, its weight, is all one needs; and a
+semi-hard triplet is known by its positive and by which negative goes with it. Both are
+found without a gradient, in one `(q, r)` array, by whichever of two ways is faster:
+
+- where anchors have few positives, as in batches of a few examples a class, by a pass
+  over the negatives for each, in O(q r p);
+- else by sorting each anchor's positives and negatives together, in O(q r log r).
 """
 
 from keras import ops
 
 # Similarities that differ by less than float32 resolves count as equal.
 _RESOLUTION = 1e-6
-# Sorts what is neither positive nor negative to the end; finite, so that 0 * it is 0.
-_FAR = 1e30
+# How many passes take as long as the sort, on the CPU.
+_PASSES = 16
 
 
 def triplet_hinge(similarities, positives, negatives, margin):
@@ -26,21 +31,17 @@ def triplet_hinge(similarities, positives, negatives, margin):
         `costs, counts`: two `(q,)`, the sum, and the number of triplets in it that are
         not 0. An anchor without positives or without negatives has 0 and 0.
     """
-    values = ops.stop_gradient(similarities)
-    # A triplet is active where the key of its negative exceeds that of its positive.
-    # A key as large does not exceed: of equal ones, sort those of positives first.
-    keys = ops.where(positives, _raised(values - margin), values)
-    keys = ops.where(ops.logical_or(positives, negatives), keys, -_FAR)
-    order = ops.argsort(-keys, axis=1)
-    positive = ops.cast(_taken(positives, order), "int32")
-    negative = ops.cast(_taken(negatives, order), "int32")
-    negatives_above = positive * ops.cumsum(negative, axis=1)
-    positives_above = ops.cumsum(positive, axis=1)
-    positives_below = negative * (positives_above[:, -1:] - positives_above)
-    counts = ops.cast(ops.sum(negatives_above, axis=1), values.dtype)
-    # The sum is linear in the similarities: each active triplet adds its negative's
-    # and subtracts its positive's, so the counts are its gradient, and all of it.
-    weights = _put(ops.cast(positives_below - negatives_above, values.dtype), order)
+    # A triplet is active where the negative exceeds the positive lowered by the margin;
+    # one that exceeds it by rounding alone is as close.
+    weights = _found(
+        _weights_by_passes,
+        _weights_by_sorting,
+        ops.stop_gradient(similarities),
+        positives,
+        negatives,
+        lambda x: _raised(x - margin),
+    )
+    counts = ops.sum(ops.where(negatives, weights, 0.0), axis=1)
     return ops.sum(weights * similarities, axis=1) + margin * counts, counts
 
 
@@ -60,17 +61,15 @@ def semi_hard_hinge(similarities, positives, negatives, hinge):
         `costs, counts`: two `(q,)`, the sum, and the number of positives in it. An
         anchor without positives or without negatives has 0 and 0.
     """
-    values = ops.stop_gradient(similarities)
-    # A negative as close as the positive is not farther away: sort it after.
-    keys = ops.where(positives, -_raised(-values), values)
-    keys = ops.where(ops.logical_or(positives, negatives), keys, _FAR)
-    order = ops.argsort(keys, axis=1)
-    negative = ops.cast(_taken(negatives, order), "int32")
-    # Of each place in that order, how many negatives come before the closest one so far:
-    # none for the places before the first, which take the first, the farthest of all.
-    rank = ops.maximum(ops.cumsum(negative, axis=1) - 1, 0)
-    closest_first = _put(negative * order, rank)
-    chosen = _put(_taken(closest_first, rank), order)
+    # A negative as close as the positive, but for rounding, is not farther away.
+    chosen = _found(
+        _chosen_by_passes,
+        _chosen_by_sorting,
+        ops.stop_gradient(similarities),
+        positives,
+        negatives,
+        lambda x: -_raised(-x),
+    )
     violations = _taken(similarities, chosen) - similarities
     triplets = ops.logical_and(positives, ops.any(negatives, axis=1, keepdims=True))
     costs = ops.where(triplets, hinge(ops.where(triplets, violations, 0.0)), 0.0)
@@ -82,23 +81,123 @@ def _raised(x):
     return x + _RESOLUTION * (1.0 + ops.abs(x))
 
 
-def _taken(x, columns):
-    """Returns `(q, r)` the entry of each row of `x (q, r)` in each of its `columns`."""
-    return ops.reshape(ops.take(ops.reshape(x, (-1,)), _places(columns)), ops.shape(x))
+def _found(by_passes, by_sorting, *pairs):
+    """Calls the faster of two functions of `values, positives, negatives, moved`.
 
-
-def _put(x, columns):
-    """Adds each entry of `x (q, r)` to one of `columns (q, r)` of the same row."""
-    places = ops.reshape(_places(columns), (-1,))
-    q, r = ops.shape(x)
-    sums = ops.segment_sum(ops.reshape(x, (-1,)), places, num_segments=q * r)
-    return ops.reshape(sums, (q, r))
-
-
-def _places(columns):
-    """Returns the places of `columns (q, r)` in the flattened array.
-
-    `take_along_axis` would do, but with several arrays of 64-bit indices.
+    Their last argument moves the values of positives to where they compare with those
+    of negatives: a negative is beyond a positive if its value is beyond the moved one.
     """
-    q, r = ops.shape(columns)
-    return columns + r * ops.arange(q, dtype=columns.dtype)[:, None]
+    _, positives, *_ = pairs
+    most = ops.max(ops.sum(ops.cast(positives, "int32"), axis=1))
+    return ops.stop_gradient(
+        ops.cond(
+            most <= _PASSES, lambda: by_passes(*pairs, most), lambda: by_sorting(*pairs)
+        )
+    )
+
+
+def _weights_by_passes(values, positives, negatives, moved, most):
+    """Returns `(q, r)` in how many active triplets a pair is, below 0 for positives."""
+
+    def count(weights, positive, value):
+        some = ops.any(positive, axis=1, keepdims=True)
+        active = ops.logical_and(negatives, values > moved(value))
+        active = ops.cast(ops.logical_and(active, some), values.dtype)
+        pulls = ops.sum(active, axis=1, keepdims=True)
+        return ops.where(positive, -pulls, weights + active)
+
+    # No pair is both. As `ops.zeros` this would be a constant, held between the steps.
+    zeros = ops.cast(ops.logical_and(positives, negatives), values.dtype)
+    return _passes(count, zeros, values, positives, most)
+
+
+def _chosen_by_passes(values, positives, negatives, moved, most):
+    """Returns `(q, r)` the place of the semi-hard negative of each positive."""
+    farthest = _argmax(-values, negatives)
+
+    def choose(chosen, positive, value):
+        farther = ops.logical_and(negatives, values < moved(value))
+        some = ops.any(farther, axis=1, keepdims=True)
+        closest = ops.where(some, _argmax(values, farther), farthest)
+        return ops.where(positive, _places(closest, values), chosen)
+
+    return _passes(choose, ops.cast(positives, "int32"), values, positives, most)
+
+
+def _passes(step, state, values, positives, most):
+    """Applies `state = step(state, positive, value)` to each anchor's next positive.
+
+    Args:
+        step: Function of the state, the `(q, r)` boolean that is true of the positive,
+            and its `(q, 1)` value: 0 for an anchor that has no further one.
+        state: `(q, r)`.
+        values: `(q, r)`.
+        positives: `(q, r)` booleans.
+        most: The number of passes, the most positives that an anchor has.
+    """
+    number = ops.cumsum(ops.cast(positives, "int8"), axis=1, dtype="int8")
+
+    def body(i, state):
+        positive = ops.logical_and(positives, number == i)
+        value = ops.sum(ops.where(positive, values, 0.0), axis=1, keepdims=True)
+        state = step(state, positive, value)
+        # Always 1, but read from the state: or else TensorFlow would run several passes
+        # at once, each with arrays of its own.
+        one = ops.cast(ops.isfinite(ops.cast(state[0, 0], "float32")), "int8")
+        return i + one, state
+
+    most = ops.cast(most, "int8")
+    start = ops.ones((), "int8"), state
+    return ops.while_loop(lambda i, _: i <= most, body, start)[1]
+
+
+def _weights_by_sorting(values, positives, negatives, moved):
+    """Returns what `_weights_by_passes` does."""
+    keys = ops.where(positives, moved(values), values)
+    keys = ops.where(ops.logical_or(positives, negatives), keys, float("-inf"))
+    order = _places(ops.argsort(-keys, axis=1), keys)
+    positive = ops.cast(_taken(positives, order), "int32")
+    negative = ops.cast(_taken(negatives, order), "int32")
+    pulls = positive * ops.cumsum(negative, axis=1)
+    passed = ops.cumsum(positive, axis=1)
+    pushes = negative * (passed[:, -1:] - passed)
+    return _put(ops.cast(pushes - pulls, keys.dtype), order)
+
+
+def _chosen_by_sorting(values, positives, negatives, moved):
+    """Returns what `_chosen_by_passes` does."""
+    keys = ops.where(positives, moved(values), values)
+    keys = ops.where(ops.logical_or(positives, negatives), keys, float("inf"))
+    order = _places(ops.argsort(keys, axis=1), keys)
+    negative = ops.cast(_taken(negatives, order), "int32")
+    # Counting from the farthest, the last negative counted is the one to choose; where
+    # none is counted yet, the first, which is the farthest of all.
+    last = _places(ops.maximum(ops.cumsum(negative, axis=1) - 1, 0), keys)
+    counted = _put(negative * order, last)
+    return _taken(counted, _put(last, order))
+
+
+def _argmax(x, mask):
+    """Returns `(q, 1)` the column of the largest of each row's `x[mask]`."""
+    return ops.top_k(ops.where(mask, x, float("-inf")), 1)[1]
+
+
+def _places(columns, like):
+    """Returns where `columns (q, …)` of the rows of `like (q, r)` are, once flattened.
+
+    `take_along_axis` needs the columns alone, but copies them to 64-bit integers.
+    """
+    q, r = ops.shape(like)
+    return columns + r * ops.arange(q, dtype="int32")[:, None]
+
+
+def _taken(x, places):
+    """Returns the entries of `x (q, r)` in `places`."""
+    return ops.take(ops.reshape(x, (-1,)), places)
+
+
+def _put(x, places):
+    """Returns `(q, r)` the entries of `x (q, r)` put in `places (q, r)`, in sum."""
+    q, r = ops.shape(x)
+    flat = ops.reshape(x, (-1,)), ops.reshape(places, (-1,))
+    return ops.reshape(ops.segment_sum(*flat, num_segments=q * r), (q, r))

@@ -8,10 +8,9 @@ def log1p_sum_exp(x, mask, axis=-1):
 
     A slice with nothing selected gives exactly 0, with zero gradient.
     """
-    x = ops.where(mask, x, 0.0)
+    x = ops.where(mask, x, float("-inf"))
     peak = ops.stop_gradient(ops.maximum(ops.max(x, axis=axis, keepdims=True), 0.0))
-    terms = ops.where(mask, ops.exp(x - peak), 0.0)
-    total = ops.exp(-peak) + ops.sum(terms, axis=axis, keepdims=True)
+    total = ops.exp(-peak) + ops.sum(ops.exp(x - peak), axis=axis, keepdims=True)
     return ops.squeeze(peak + ops.log(total), axis=axis)
 
 
@@ -23,7 +22,7 @@ def log_sum_exp(x, mask, axis=-1):
     """
     peak = ops.stop_gradient(masked_max(x, mask, axis=axis, keepdims=True))
     # Selecting before `exp` keeps an unselected infinity out of the gradient.
-    terms = ops.where(mask, ops.exp(ops.where(mask, x - peak, 0.0)), 0.0)
+    terms = ops.exp(ops.where(mask, x - peak, float("-inf")))
     total = ops.sum(terms, axis=axis, keepdims=True)
     total = ops.where(total > 0.0, total, 1.0)
     return ops.squeeze(peak + ops.log(total), axis=axis)
@@ -31,14 +30,14 @@ def log_sum_exp(x, mask, axis=-1):
 
 def masked_max(x, mask, axis=-1, keepdims=False):
     """Returns the largest of `x[mask]` along `axis`; 0 where nothing is selected."""
-    lowest = ops.min(x, axis=axis, keepdims=True)
-    peak = ops.max(ops.where(mask, x, lowest), axis=axis, keepdims=keepdims)
+    peak = ops.max(ops.where(mask, x, float("-inf")), axis=axis, keepdims=keepdims)
     return ops.where(ops.any(mask, axis=axis, keepdims=keepdims), peak, 0.0)
 
 
 def masked_min(x, mask, axis=-1, keepdims=False):
     """Returns the smallest of `x[mask]` along `axis`; 0 where nothing is selected."""
-    return -masked_max(-x, mask, axis=axis, keepdims=keepdims)
+    peak = ops.min(ops.where(mask, x, float("inf")), axis=axis, keepdims=keepdims)
+    return ops.where(ops.any(mask, axis=axis, keepdims=keepdims), peak, 0.0)
 
 
 def masked_mean(x, mask, axis=-1):
