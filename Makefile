@@ -16,6 +16,13 @@ test: .venv-test/installed
 		tests/ops tests/layers tests/miners tests/losses tests/metrics \
 		tests/models/test_metric_model.py
 
+# TensorFlow Addons needs Python 3.11 and an environment of its own.
+test-addons: .venv-addons/installed
+	TF_USE_LEGACY_KERAS=1 .venv-addons/bin/python -m pytest -q -o addopts= \
+		--confcutdir=tests/addons tests/addons
+	.venv-addons/bin/python -m tests.addons.record
+	git diff --exit-code tests/losses/addons_values.json
+
 lint: .venv-lint/installed
 	.venv-lint/bin/ruff format --check .
 	.venv-lint/bin/ruff check .
@@ -37,6 +44,11 @@ lint: .venv-lint/installed
 .venv-lint/installed:
 	$(PYTHON) -m venv .venv-lint
 	.venv-lint/bin/python $(PIP) install -q 'ruff~=0.17.0'
+	touch $@
+
+.venv-addons/installed: tests/addons/requirements.txt
+	python3.11 -m venv .venv-addons
+	.venv-addons/bin/python $(PIP) install -q -r tests/addons/requirements.txt
 	touch $@
 
 clean:
