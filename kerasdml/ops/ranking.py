@@ -135,7 +135,8 @@ def _passes(step, state, values, positives, most):
         positives: `(q, r)` booleans.
         most: The number of passes, the most positives that an anchor has.
     """
-    number = ops.cumsum(ops.cast(positives, "int8"), axis=1, dtype="int8")
+    # XLA cannot sum bytes; kept as bytes, since it lives through all passes.
+    number = ops.cast(ops.cumsum(ops.cast(positives, "int32"), axis=1), "int8")
 
     def body(i, state):
         positive = ops.logical_and(positives, number == i)
