@@ -1,41 +1,53 @@
-"""Writes what TensorFlow Addons gives to `tests/losses/addons_values.json`.
+"""Writes what TensorFlow Addons gives, for the tests that run without it.
 
-`make test-addons` runs it and fails if the file changes, so that the main tests, which
-do without Addons, compare with its values.
+TF_USE_LEGACY_KERAS=1 python -m tests.addons.record
 """
 
 import json
 import pathlib
 
-from tests.addons import conftest  # noqa: F401  (before Addons is imported)
-from tests.addons.batches import LAYOUTS, SEEDS, batch
+import numpy as np
 
-TARGET = pathlib.Path(__file__).parents[1] / "losses/addons_values.json"
+from tests.addons.conftest import addons_value_and_gradient, load_addons
+from tests.losses import addons_cases
+
+FILE = pathlib.Path(addons_cases.__file__).with_name("addons_values.json")
+SEEDS = (0, 1)
 
 
 def main():
-    import tensorflow_addons as tfa
+    FILE.write_text(as_text(recorded(load_addons())))
 
-    theirs = {
-        "semi-hard": (tfa.losses.TripletSemiHardLoss(margin=1.0), True),
-        "hard": (tfa.losses.TripletHardLoss(margin=1.0), True),
-        "hard, soft margin": (tfa.losses.TripletHardLoss(soft=True), True),
-        "lifted": (tfa.losses.LiftedStructLoss(), False),
-    }
+
+def recorded(addons):
+    """Returns the version of Addons and its value and slope on every batch."""
     rows = [
-        {
-            "loss": name,
-            "normalised": normalised,
-            "per_class": list(per_class),
-            "seed": seed,
-            "value": round(float(loss(*batch(seed, normalised, per_class))), 5),
-        }
-        for name, (loss, normalised) in theirs.items()
-        for per_class in LAYOUTS
-        for seed in SEEDS
+        row(addons, case, *batch)
+        for case in addons_cases.CASES
+        for batch in addons_cases.batches(case, SEEDS)
     ]
-    lines = ",\n".join(f"  {json.dumps(row)}" for row in rows)
-    TARGET.write_text(f"[\n{lines}\n]\n")
+    return {"tensorflow_addons": addons.__version__, "values": rows}
+
+
+def row(addons, case, seed, layout, unit):
+    labels, embeddings = addons_cases.batch(seed, layout, unit)
+    value, gradient = addons_value_and_gradient(addons, case, labels, embeddings)
+    slope = np.sum(gradient * addons_cases.direction(seed))
+    return {
+        "case": str(case),
+        "seed": seed,
+        "layout": layout,
+        "unit": unit,
+        "value": float(f"{value:.7g}"),
+        "slope": float(f"{slope:.7g}"),
+    }
+
+
+def as_text(record):
+    """Returns `record` as JSON with one row a line."""
+    rows = ",\n".join(json.dumps(row) for row in record["values"])
+    version = json.dumps(record["tensorflow_addons"])
+    return f'{{"tensorflow_addons": {version}, "values": [\n{rows}\n]}}\n'
 
 
 if __name__ == "__main__":

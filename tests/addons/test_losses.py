@@ -1,94 +1,109 @@
-"""Losses give the values and gradients that TensorFlow Addons gives."""
+"""Each loss of TensorFlow Addons beside what its users write instead."""
 
+import json
+
+import keras
 import numpy as np
 import pytest
-import tensorflow as tf
-import tensorflow_addons as tfa
 
-from kerasdml import losses
-from tests.addons.batches import LAYOUTS, SEEDS, batch
+from kerasdml import losses, ops
+from tests.addons.record import FILE, recorded
+from tests.conftest import value_and_gradient
+from tests.losses import addons_cases
 
-EUCLIDEAN = {"similarity": "euclidean", "margin": 1.0}
-# Ours, theirs, and whether embeddings are normalised first, as Addons wants.
-LOSSES = {
-    "semi-hard": (
-        losses.Triplet(negatives="semi_hard", **EUCLIDEAN),
-        tfa.losses.TripletSemiHardLoss(margin=1.0),
-        True,
-    ),
-    "semi-hard, small margin": (
-        losses.Triplet(negatives="semi_hard", similarity="euclidean", margin=0.2),
-        tfa.losses.TripletSemiHardLoss(margin=0.2),
-        True,
-    ),
-    "hard": (
-        losses.Triplet(negatives="hard", **EUCLIDEAN),
-        tfa.losses.TripletHardLoss(margin=1.0),
-        True,
-    ),
-    "hard, soft margin": (
-        losses.Triplet(negatives="hard", similarity="euclidean", margin="soft"),
-        tfa.losses.TripletHardLoss(soft=True),
-        True,
-    ),
-    "lifted": (losses.LiftedStructure(), tfa.losses.LiftedStructLoss(), False),
-    "lifted, wide margin": (
-        losses.LiftedStructure(margin=3.0),
-        tfa.losses.LiftedStructLoss(margin=3.0),
-        False,
-    ),
-}
+EACH = [
+    pytest.param(case, *batch, id=f"{case} {batch}")
+    for case in addons_cases.CASES
+    for batch in addons_cases.batches(case, seeds=range(5))
+]
 
 
-def value_and_gradient(function, x):
-    x = tf.constant(x)
-    with tf.GradientTape() as tape:
-        tape.watch(x)
-        value = function(x)
-    return value.numpy(), tape.gradient(value, x).numpy()
+def case_of(name, **arguments):
+    (case,) = (x for x in addons_cases.CASES if x[:2] == (name, arguments))
+    return case
 
 
-@pytest.mark.parametrize("seed", SEEDS)
-@pytest.mark.parametrize("per_class", LAYOUTS)
-@pytest.mark.parametrize("name", LOSSES)
-def test_values_and_gradients_are_those_of_addons(name, per_class, seed):
-    ours, theirs, normalised = LOSSES[name]
-    labels, x = batch(seed, normalised, per_class)
-    value, slopes = value_and_gradient(lambda e: ours(labels, e), x)
-    expected, expected_slopes = value_and_gradient(lambda e: theirs(labels, e), x)
+@pytest.mark.parametrize("case, seed, layout, unit", EACH)
+def test_value_and_gradient_are_those_of_addons(case, seed, layout, unit, addons_gives):
+    labels, embeddings = addons_cases.batch(seed, layout, unit)
+    expected, slopes = addons_gives(case, labels, embeddings)
+    value, gradient = value_and_gradient(
+        lambda e: case.factor * case.loss(labels, e), embeddings
+    )
     np.testing.assert_allclose(value, expected, rtol=1e-5)
-    np.testing.assert_allclose(slopes, expected_slopes, rtol=1e-3, atol=1e-5)
+    np.testing.assert_allclose(
+        gradient, slopes, rtol=1e-4, atol=1e-5 * np.abs(slopes).max()
+    )
 
 
-@pytest.mark.parametrize("seed", SEEDS)
-def test_n_pairs_of_different_classes_are_those_of_addons(seed):
-    # Addons takes the similarities of anchors and positives, and no embeddings.
-    rng = np.random.default_rng(seed)
-    classes, x = np.arange(7), rng.normal(size=(14, 6)).astype("float32")
-
-    def theirs(e):
-        products = tf.matmul(e[:7], e[7:], transpose_b=True)
-        return tfa.losses.NpairsLoss()(classes, products)
-
-    def ours(e):
-        return losses.NPairs(l2_weight=0.0)(np.tile(classes, 2), e)
-
-    value, slopes = value_and_gradient(ours, x)
-    expected, expected_slopes = value_and_gradient(theirs, x)
-    np.testing.assert_allclose(value, expected, rtol=1e-5)
-    np.testing.assert_allclose(slopes, expected_slopes, rtol=1e-3, atol=1e-6)
+def test_the_values_kept_for_the_other_tests_are_those_of_addons(addons):
+    kept, now = json.loads(FILE.read_text()), recorded(addons)
+    assert kept["tensorflow_addons"] == now["tensorflow_addons"]
+    for old, new in zip(kept["values"], now["values"], strict=True):
+        for name in ("value", "slope"):
+            np.testing.assert_allclose(
+                old.pop(name), new.pop(name), rtol=1e-4, atol=1e-5
+            )
+        assert old == new
 
 
-@pytest.mark.parametrize("seed", SEEDS)
-def test_contrastive_pairs_are_the_square_roots_of_those_of_addons(seed):
-    # Addons takes the distances of ready-made pairs, and squares the hinge.
-    distances = np.random.default_rng(seed).uniform(0, 2, 12).astype("float32")
-    for alike in (False, True):
-        theirs = tfa.losses.ContrastiveLoss(margin=1.0, reduction="none")
-        squares = theirs(np.full(12, alike), distances).numpy()
-        ours = losses.Contrastive(
-            similarity="euclidean", margin=-1.0, positive_margin=0.0
-        )
-        pairs = np.full((12, 1), alike), np.full((12, 1), not alike)
-        costs = ours.pair_loss(tf.constant(-distances[:, None]), *pairs)
-        np.testing.assert_allclose(costs, np.sqrt(squares), rtol=1e-5, atol=1e-6)
+@pytest.mark.parametrize("unit", [True, False])
+def test_distances_are_those_of_addons(addons, unit):
+    _, e = addons_cases.batch(seed=0, layout="uneven", unit=unit)
+    functions = addons.losses.metric_learning
+    apart = ~np.eye(len(e), dtype=bool)
+    np.testing.assert_allclose(
+        -np.asarray(ops.similarities(e, e, "euclidean"))[apart],
+        np.asarray(functions.pairwise_distance(e))[apart],
+        rtol=1e-5,
+    )
+    np.testing.assert_allclose(
+        1.0 - np.asarray(ops.similarities(e, e))[apart],
+        np.asarray(functions.angular_distance(e))[apart],
+        atol=1e-6,
+    )
+
+
+def test_an_anchor_without_positives_is_left_out_of_hard_triplets(addons_gives):
+    # Addons gives it the hinge of its closest negative and of a positive at 0.
+    case = case_of("TripletHardLoss")
+    labels, e = addons_cases.batch(seed=0, layout="one alone", unit=True)
+    e /= 2  # so that its closest negative is within the margin of 1
+    theirs, _ = addons_gives(case, labels, e)
+    alone = np.flatnonzero(labels == 0)
+    distances = np.linalg.norm(e[alone] - e[labels != 0], axis=1)
+    of_alone = max(1.0 - distances.min(), 0.0)
+    assert of_alone > 0
+    ours = 15 * float(case.loss(labels, e)) + of_alone
+    np.testing.assert_allclose(ours / 16, theirs, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["TripletSemiHardLoss", "LiftedStructLoss"])
+def test_a_batch_without_positives_costs_nothing_instead_of_nan(name, addons_gives):
+    case, e = case_of(name), addons_cases.batch(0, "pairs", unit=True)[1]
+    labels = np.arange(16)
+    assert np.isnan(addons_gives(case, labels, e)[0])
+    assert float(case.loss(labels, e)) == 0.0
+
+
+def test_pairs_of_one_class_are_no_negatives_of_each_other(addons_gives):
+    # Addons wants an anchor as close to the positives of other pairs of its class.
+    case, e = case_of("NpairsLoss"), addons_cases.batch(0, "pairs", unit=True)[1]
+    labels = np.repeat([0, 0, 1, 1, 2, 2, 3, 3], 2)
+    theirs, _ = addons_gives(case, labels, e)
+    similarities = e[::2] @ e[1::2].T
+    costs = []
+    for i, row in enumerate(similarities):
+        negatives = row[labels[::2] != labels[2 * i]]
+        costs.append(np.log1p(np.sum(np.exp(negatives - row[i]))))
+    np.testing.assert_allclose(case.loss(labels, e), np.mean(costs), rtol=1e-5)
+    assert abs(theirs - np.mean(costs)) > 0.1
+
+
+def test_keras_stays_keras_3(addons):
+    import tensorflow as tf
+
+    assert keras.__version__.startswith("3.")
+    assert issubclass(losses.Triplet, keras.losses.Loss)
+    assert not issubclass(addons.losses.TripletHardLoss, keras.losses.Loss)
+    assert issubclass(addons.losses.TripletHardLoss, tf.keras.losses.Loss)

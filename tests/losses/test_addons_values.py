@@ -1,4 +1,4 @@
-"""Losses give what TensorFlow Addons gave: see `tests/addons/record.py`."""
+"""Losses give the values that TensorFlow Addons gave, for those who come from it."""
 
 import json
 import pathlib
@@ -6,28 +6,29 @@ import pathlib
 import numpy as np
 import pytest
 
-from kerasdml import losses
-from tests.addons.batches import batch
+from tests.conftest import value_and_gradient
+from tests.losses import addons_cases
 
 ROWS = json.loads(pathlib.Path(__file__).with_name("addons_values.json").read_text())
-OURS = {
-    "semi-hard": losses.Triplet(
-        negatives="semi_hard", similarity="euclidean", margin=1.0
-    ),
-    "hard": losses.Triplet(negatives="hard", similarity="euclidean", margin=1.0),
-    "hard, soft margin": losses.Triplet(
-        negatives="hard", similarity="euclidean", margin="soft"
-    ),
-    "lifted": losses.LiftedStructure(),
-}
+CASES = {str(case): case for case in addons_cases.CASES}
 
 
-@pytest.mark.parametrize("loss", OURS)
-def test_values_are_those_of_addons(loss):
-    rows = [row for row in ROWS if row["loss"] == loss]
-    assert len(rows) == 15
+@pytest.mark.parametrize("name", CASES)
+def test_values_and_slopes_are_those_of_addons(name):
+    case = CASES[name]
+    rows = [row for row in ROWS["values"] if row["case"] == name]
+    assert rows, "not recorded: python -m tests.addons.record"
     for row in rows:
-        labels, x = batch(row["seed"], row["normalised"], row["per_class"])
+        labels, embeddings = addons_cases.batch(row["seed"], row["layout"], row["unit"])
+        value, gradient = value_and_gradient(
+            lambda e, labels=labels: case.factor * case.loss(labels, e), embeddings
+        )
+        slope = np.sum(gradient * addons_cases.direction(row["seed"]))
+        np.testing.assert_allclose(value, row["value"], rtol=1e-5, err_msg=str(row))
+        # A slope is a sum of terms that cancel: its error is that of the terms.
         np.testing.assert_allclose(
-            OURS[loss](labels, x), row["value"], rtol=1e-5, atol=1e-5
+            slope,
+            row["slope"],
+            atol=1e-5 * np.abs(gradient).sum() + 1e-6,
+            err_msg=str(row),
         )
