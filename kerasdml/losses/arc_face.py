@@ -58,11 +58,12 @@ class ArcFace(ProxyLoss):
         return keras.initializers.RandomNormal(stddev=0.01)
 
     def pair_loss(self, similarities, positives, negatives):
-        logits = self.scale * ops.where(
-            positives, self._with_margin(similarities), similarities
-        )
-        own = ops.sum(ops.where(positives, logits, 0.0), axis=1)
-        return log_sum_exp(logits, ops.logical_or(positives, negatives)) - own
+        own = ops.sum(ops.where(positives, similarities, 0.0), axis=1, keepdims=True)
+        own = self._with_margin(own)
+        logits = self.scale * ops.where(positives, own, similarities)
+        costs = log_sum_exp(logits, ops.logical_or(positives, negatives))
+        costs -= self.scale * own[:, 0]
+        return ops.where(ops.any(positives, axis=1), costs, 0.0)
 
     def _with_margin(self, cosine):
         # The addition theorem needs no arccos, whose slope is infinite at the ends.
