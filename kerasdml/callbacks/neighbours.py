@@ -16,7 +16,7 @@ from kerasdml.ops import check_similarity, similarities
 # Told apart by brightness as well, for those who see red and green alike.
 _RIGHT, _WRONG, _QUERY = "#2fae5b", "#b3162b", "#3c3c3c"
 _THUMBNAIL = 96  # pixels; a picture shows an image at about this size
-_LONGEST_NAME = 18  # characters that fit below an image
+_LONGEST_NAME = 14  # capitals that fit below an image
 
 
 class Neighbours(keras.callbacks.Callback):
