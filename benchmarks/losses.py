@@ -4,7 +4,8 @@ A step is a loss and its gradient, in a compiled graph. The bare product, forwar
 backward, is `s = e @ e.T` and the gradient of `sum(s ** 2) / 2`; of losses with proxies
 it is that of `s = e @ p.T`. A ratio is the median over rounds in which the two take
 turns. Memory is what a step adds to the resident set of a process of its own, at its
-highest, in arrays of batch x batch float32, the similarities being the first.
+highest, in float32 arrays of the size of the similarities: batch x batch, or batch x
+proxies.
 
     python benchmarks/losses.py
     python benchmarks/losses.py --quick
@@ -44,6 +45,7 @@ FORMS = {
 }
 SECONDS_A_TURN = 0.1
 MEMORY_SIZE = 4096
+MOST_ARRAYS = 8  # that a loss may hold at once
 # Plain malloc with a system call for every large array, so that the resident set is
 # what is alive: TensorFlow's oneDNN allocator and malloc's heap keep what was freed.
 PLAIN_MALLOC = {"TF_ENABLE_ONEDNN_OPTS": "0", "MALLOC_MMAP_THRESHOLD_": "65536"}
@@ -70,6 +72,9 @@ def main():
         rows += measure_all(args.jit)
     if args.csv:
         write(rows, args.csv, "xla" if args.jit else "graph")
+    over = [row["loss"] for row in rows if row.get("arrays", 0) > MOST_ARRAYS]
+    if over:
+        sys.exit(f"More than {MOST_ARRAYS} arrays: {', '.join(over)}.")
 
 
 def each_loss():
@@ -111,7 +116,8 @@ def time_all(size, rounds, jit):
 
 def measure_all(jit):
     rows = []
-    for name in each_loss():
+    for name, loss in each_loss().items():
+        columns = getattr(loss, "num_classes", MEMORY_SIZE)
         command = [sys.executable, __file__, "--memory-of", name]
         output = subprocess.run(
             command + ["--jit"] * jit,
@@ -120,7 +126,7 @@ def measure_all(jit):
             stdout=subprocess.PIPE,
             text=True,
         ).stdout
-        arrays = float(output) / (4 * MEMORY_SIZE**2)
+        arrays = float(output) / (4 * MEMORY_SIZE * columns)
         print(
             f"{name:22s} batch {MEMORY_SIZE:5d}: {arrays:6.2f} arrays at its peak",
             flush=True,
