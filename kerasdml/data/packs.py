@@ -3,7 +3,6 @@
 import dataclasses
 import os
 import pathlib
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -30,7 +29,7 @@ class Pack:
     Args:
         images: `(n, h, w)` or `(n, h, w, channels)` uint8, or n paths.
         labels: `(n,)` integers, the classes.
-        class_names: `(c,)` names, by label.
+        class_names: `(c,)` array of names, by label: `class_names[labels]`.
         split: `(n,)` integers, or `None`: the part of the data set an example belongs
             to; mostly 0 to train on, 1 to test on.
         fields: Further arrays `(n, …)`, by name.
@@ -41,7 +40,7 @@ class Pack:
 
     images: Any
     labels: np.ndarray
-    class_names: Sequence[str]
+    class_names: np.ndarray
     split: np.ndarray | None = None
     fields: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
 
@@ -103,11 +102,10 @@ def from_directory(path: str | os.PathLike) -> Pack:
             f"{str(path)!r} must have a folder of images for every class. "
             + (f"Without images: {', '.join(empty)}." if empty else "It has no folder.")
         )
-    names = [folder.name for folder in folders]
     return Pack(
         images=[str(file) for own in files for file in own],
         labels=np.repeat(np.arange(len(folders)), [len(own) for own in files]),
-        class_names=names,
+        class_names=np.array([folder.name for folder in folders]),
     )
 
 
