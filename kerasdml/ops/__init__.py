@@ -6,7 +6,6 @@ from kerasdml.ops.reductions import (
     log1p_sum_exp,
     log_sum_exp,
     masked_max,
-    masked_mean,
     masked_min,
 )
 from kerasdml.ops.similarities import (
@@ -24,7 +23,6 @@ __all__ = [
     "log1p_sum_exp",
     "log_sum_exp",
     "masked_max",
-    "masked_mean",
     "masked_min",
     "normalize",
     "pair_masks",

@@ -38,9 +38,3 @@ def masked_min(x, mask, axis=-1, keepdims=False):
     """Returns the smallest of `x[mask]` along `axis`; 0 where nothing is selected."""
     peak = ops.min(ops.where(mask, x, float("inf")), axis=axis, keepdims=keepdims)
     return ops.where(ops.any(mask, axis=axis, keepdims=keepdims), peak, 0.0)
-
-
-def masked_mean(x, mask, axis=-1):
-    """Returns the mean of `x[mask]` along `axis`; 0 where nothing is selected."""
-    count = ops.sum(ops.cast(mask, x.dtype), axis=axis)
-    return ops.sum(ops.where(mask, x, 0.0), axis=axis) / ops.maximum(count, 1.0)
