@@ -125,13 +125,14 @@ class MetricModel(keras.Model):
             Keras' `History`.
 
         Raises:
-            ValueError: If a field is missing, or array labels are none that the loss
-                can have.
+            ValueError: If a field is missing, if array labels are none that the loss
+                can have, or if a k is larger than the arrays to validate on.
         """
         if y is not None:
             self._check_fields(_fields(y))
             for metric_loss in self._metric_losses():
                 metric_loss.check_labels(_fields(y)["label"])
+        self._check_validation(kwargs.get("validation_data"))
         if hasattr(x, "steps_per_epoch"):
             steps_per_epoch = steps_per_epoch or x.steps_per_epoch
             # Keras warns that it cannot shuffle what it did not ask to be shuffled.
@@ -221,6 +222,17 @@ class MetricModel(keras.Model):
                     "in `y`, a dict with the key 'label' and one key a field. "
                     f"Received: {sorted(fields)}."
                 )
+
+    def _check_validation(self, validation):
+        """Raises before an epoch is trained, where the size is known by then."""
+        if not isinstance(validation, tuple) or len(validation) < 2:
+            return
+        others = len(_fields(validation[1])["label"]) - 1
+        if max(self.ks, default=0) > others:
+            raise ValueError(
+                f"`ks` must not be larger than the {others} others that each example "
+                f"of `validation_data` has. Received: ks={self.ks}."
+            )
 
     def _callback_list(self, callbacks):
         if isinstance(callbacks, keras.callbacks.CallbackList):

@@ -332,6 +332,14 @@ def test_labels_beyond_the_number_of_classes_are_refused_before_training():
         model.fit(*data(), verbose=0)
 
 
+def test_a_k_larger_than_the_validation_set_is_refused_before_training():
+    model = metric_model(losses.MultiSimilarity())
+    x, labels = data()
+    with pytest.raises(ValueError, match="larger than the 1 others .* ks=.1, 2."):
+        model.fit(x, labels, validation_data=(x[:2], labels[:2]), verbose=0)
+    assert int(model.optimizer.iterations) == 0
+
+
 def test_float_labels_are_refused_before_training():
     x, labels = data()
     with pytest.raises(ValueError, match="must be integer class ids"):
