@@ -4,7 +4,7 @@ import keras
 from keras import ops
 
 from kerasdml.losses.base import PairLoss
-from kerasdml.ops import log_sum_exp
+from kerasdml.ops import log_sum_exp, pair_in_order
 
 
 @keras.saving.register_keras_serializable(package="kerasdml.losses")
@@ -65,7 +65,7 @@ class NPairs(PairLoss):
 
     def cost(self, anchors, references):
         similarities, positives, negatives = self.pairs(anchors, references)
-        partners, is_anchor, is_positive = _pairing(anchors.labels)
+        partners, is_anchor, is_positive = pair_in_order(anchors.labels)
         others = ops.logical_and(is_anchor[:, None], is_positive)
         costs = self.pair_cost(
             similarities,
@@ -87,20 +87,3 @@ class NPairs(PairLoss):
 
     def pair_count(self, similarities, positives, negatives):
         return ops.sum(ops.cast(positives, similarities.dtype), axis=1)
-
-
-def _pairing(labels):
-    """Pairs the examples of each class in order.
-
-    Returns:
-        `partners (q, q)`, true from an anchor to its positive; `is_anchor (q,)` and
-        `is_positive (q,)`.
-    """
-    size = ops.shape(labels)[0]
-    rows = ops.arange(size)
-    same = ops.logical_and(labels[:, None] == labels, (labels != -1)[:, None])
-    earlier = ops.logical_and(same, rows[:, None] > rows)
-    rank = ops.sum(ops.cast(earlier, "int32"), axis=1)
-    follows = ops.logical_and(same, rank[:, None] + 1 == rank)
-    partners = ops.logical_and(follows, (rank % 2 == 0)[:, None])
-    return partners, ops.any(partners, axis=1), ops.any(partners, axis=0)

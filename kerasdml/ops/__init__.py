@@ -1,6 +1,7 @@
 """Pure functions on tensors, written with `keras.ops` alone."""
 
 from kerasdml.ops.masks import flatten_labels, pair_masks
+from kerasdml.ops.pairing import pair_in_order
 from kerasdml.ops.ranking import semi_hard_hinge, triplet_hinge
 from kerasdml.ops.reductions import (
     log1p_sum_exp,
@@ -25,6 +26,7 @@ __all__ = [
     "masked_max",
     "masked_min",
     "normalize",
+    "pair_in_order",
     "pair_masks",
     "safe_sqrt",
     "semi_hard_hinge",
