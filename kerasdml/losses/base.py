@@ -203,7 +203,7 @@ class PairLoss(MetricLoss):
 
 
 class ProxyLoss(MetricLoss):
-    """A loss of examples against one learned proxy a class.
+    """A loss of examples against the learned proxies of the classes.
 
     An example labelled -1 has no class and no cost. Any other label outside 0 …
     num_classes - 1 is an error; in a compiled step, where labels cannot be looked at,
@@ -211,16 +211,30 @@ class ProxyLoss(MetricLoss):
 
     Args:
         num_classes: Number of classes, at least 2; labels are 0 … num_classes - 1.
+        regularizer: Keras regularizer of the proxies, such as those of
+            `kerasdml.regularizers`, its name, or `None`. Its penalty is one of the
+            model's `losses`, as those of kernels are, apart from the costs.
         **kwargs: `name`, `reduction`, `dtype`.
 
     Raises:
         ValueError: If `num_classes` is not an integer of at least 2.
     """
 
-    def __init__(self, *, num_classes, **kwargs):
+    # How many proxies a class has. A loss with several sets its own before it calls
+    # `super().__init__`; its similarities then have `num_classes * per_class` columns,
+    # class by class.
+    per_class = 1
+
+    def __init__(self, *, num_classes, regularizer=None, **kwargs):
         super().__init__(**kwargs)
         self.num_classes = check_num_classes(num_classes)
-        self.proxies = Proxies(num_classes, self.initializer(num_classes))
+        self.regularizer = keras.regularizers.get(regularizer)
+        self.proxies = Proxies(
+            num_classes,
+            self.initializer(num_classes),
+            regularizer=self.regularizer,
+            per_class=self.per_class,
+        )
 
     def initializer(self, num_classes):
         """Returns the Keras initializer of the proxies."""
@@ -242,18 +256,22 @@ class ProxyLoss(MetricLoss):
             )
 
     def costs(self, labels, embeddings):
-        s = similarities(embeddings, ops.cast(self.proxies.points, embeddings.dtype))
-        classes = ops.arange(self.num_classes, dtype=labels.dtype)
-        positives = labels[:, None] == classes
+        columns = ops.arange(self.num_classes * self.per_class, dtype=labels.dtype)
+        positives = labels[:, None] == columns // self.per_class
         negatives = ops.logical_and(labels[:, None] != -1, ops.logical_not(positives))
         outside = ops.any(ops.logical_or(labels < -1, labels >= self.num_classes))
-        costs = self.pair_loss(s, positives, negatives)
+        costs = self.cost(embeddings, positives, negatives)
         # Not earlier: under XLA a maximum over NaN need not be NaN.
         return ops.where(outside, float("nan"), costs)
 
+    def cost(self, embeddings, positives, negatives):
+        """Returns `(q,)` costs; a loss that needs more than cosines overrides it."""
+        s = similarities(embeddings, ops.cast(self.proxies.points, embeddings.dtype))
+        return self.pair_loss(s, positives, negatives)
+
     @abc.abstractmethod
     def pair_loss(self, similarities, positives, negatives):
-        """Returns `(q,)` costs; all arguments are `(q, c)`."""
+        """Returns `(q,)` costs; all arguments are `(q, c)`, c counting all proxies."""
 
 
 def _check_are_ids(labels):

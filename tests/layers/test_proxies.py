@@ -47,3 +47,26 @@ def test_rejects_fewer_than_two_classes(num_classes):
     message = "a class needs others to differ from. Received: num_classes="
     with pytest.raises(ValueError, match=message):
         Proxies(num_classes)
+
+
+def test_holds_several_points_a_class_class_by_class():
+    layer = Proxies(4, per_class=3)
+    layer.build(2)
+    assert layer.points.shape == (12, 2)
+    twin = keras.layers.deserialize(keras.layers.serialize(layer))
+    assert twin.per_class == 3
+
+
+def test_penalizes_the_points():
+    ones = keras.initializers.Ones()
+    layer = Proxies(4, ones, regularizer=keras.regularizers.L2(0.5))
+    layer.build(2)
+    np.testing.assert_allclose(layer.losses, [0.5 * 8])
+    twin = keras.layers.deserialize(keras.layers.serialize(layer))
+    assert twin.regularizer.l2 == 0.5
+
+
+@pytest.mark.parametrize("per_class", [0, 1.5, None])
+def test_rejects_fewer_than_one_point_a_class(per_class):
+    with pytest.raises(ValueError, match="points that each class has. Received: per_"):
+        Proxies(4, per_class=per_class)
