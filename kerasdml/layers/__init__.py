@@ -4,5 +4,13 @@ from kerasdml.layers.normalization import L2Normalization
 from kerasdml.layers.pooling import GeM
 from kerasdml.layers.preprocessing import ImageNetPreprocessing
 from kerasdml.layers.proxies import Proxies
+from kerasdml.layers.stateful import Seed, StatefulLayer
 
-__all__ = ["GeM", "ImageNetPreprocessing", "L2Normalization", "Proxies"]
+__all__ = [
+    "GeM",
+    "ImageNetPreprocessing",
+    "L2Normalization",
+    "Proxies",
+    "Seed",
+    "StatefulLayer",
+]
