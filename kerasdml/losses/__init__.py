@@ -7,21 +7,37 @@ from kerasdml.losses.arc_face import ArcFace
 from kerasdml.losses.base import MetricLoss as MetricLoss
 from kerasdml.losses.base import PairLoss as PairLoss
 from kerasdml.losses.base import ProxyLoss as ProxyLoss
+from kerasdml.losses.binomial_deviance import BinomialDeviance
+from kerasdml.losses.circle import Circle
 from kerasdml.losses.contrastive import Contrastive
 from kerasdml.losses.lifted_structure import LiftedStructure
 from kerasdml.losses.multi_similarity import MultiSimilarity
+from kerasdml.losses.multiple_negatives_ranking import MultipleNegativesRanking
 from kerasdml.losses.n_pairs import NPairs
+from kerasdml.losses.nca import NCA
+from kerasdml.losses.nt_xent import NTXent
 from kerasdml.losses.proxy_anchor import ProxyAnchor
 from kerasdml.losses.proxy_nca import ProxyNCA
+from kerasdml.losses.sum import Sum
+from kerasdml.losses.sup_con import SupCon
 from kerasdml.losses.triplet import Triplet
+from kerasdml.losses.weighted_pairs import WeightedPairs
 
 __all__ = [
     "ArcFace",
+    "BinomialDeviance",
+    "Circle",
     "Contrastive",
     "LiftedStructure",
     "MultiSimilarity",
+    "MultipleNegativesRanking",
+    "NCA",
     "NPairs",
+    "NTXent",
     "ProxyAnchor",
     "ProxyNCA",
+    "Sum",
+    "SupCon",
     "Triplet",
+    "WeightedPairs",
 ]

@@ -1,25 +1,36 @@
 """Pure functions on tensors, written with `keras.ops` alone."""
 
-from kerasdml.ops.masks import flatten_labels, pair_masks
+from kerasdml.ops.distances import safe_sqrt
+from kerasdml.ops.masks import (
+    flatten_labels,
+    pair_masks,
+    standardize_labels,
+    tag_similarities,
+)
 from kerasdml.ops.pairing import pair_in_order
+from kerasdml.ops.poincare import exp_at_origin, poincare_distances
 from kerasdml.ops.ranking import semi_hard_hinge, triplet_hinge
 from kerasdml.ops.reductions import (
+    cross_entropies,
     log1p_sum_exp,
     log_sum_exp,
     masked_max,
     masked_min,
+    row_shares_of_mean,
 )
 from kerasdml.ops.similarities import (
     SIMILARITIES,
     check_similarity,
     normalize,
-    safe_sqrt,
     similarities,
 )
+from kerasdml.ops.weighting import pair_weights
 
 __all__ = [
     "SIMILARITIES",
     "check_similarity",
+    "cross_entropies",
+    "exp_at_origin",
     "flatten_labels",
     "log1p_sum_exp",
     "log_sum_exp",
@@ -28,8 +39,13 @@ __all__ = [
     "normalize",
     "pair_in_order",
     "pair_masks",
+    "pair_weights",
+    "poincare_distances",
+    "row_shares_of_mean",
     "safe_sqrt",
     "semi_hard_hinge",
     "similarities",
+    "standardize_labels",
+    "tag_similarities",
     "triplet_hinge",
 ]
