@@ -10,21 +10,31 @@ class Step:
         fields: Mapping of what the data set gives beside the embeddings' labels, by
             name, `(q, …)` each.
         training: Whether the step trains.
+        recorded: What losses want in the logs of the step, scalars by name.
     """
 
     def __init__(self):
         self.fields = {}
         self.training = False
+        self.recorded = {}
 
     @contextlib.contextmanager
     def of(self, fields, training):
-        """Sets `fields` and `training` while the losses of one step are computed."""
-        before = self.fields, self.training
-        self.fields, self.training = fields, training
+        """Sets `fields` and `training` while the losses of one step are computed.
+
+        Yields:
+            The step, in whose `recorded` is afterwards what losses recorded.
+        """
+        before = self.fields, self.training, self.recorded
+        self.fields, self.training, self.recorded = fields, training, {}
         try:
-            yield
+            yield self
         finally:
-            self.fields, self.training = before
+            self.fields, self.training, self.recorded = before
+
+    def record(self, name, value):
+        """Puts a scalar into the logs of the step."""
+        self.recorded[name] = value
 
 
 step = Step()

@@ -11,9 +11,9 @@ from kerasdml.layers import Proxies
 from kerasdml.layers.proxies import check_num_classes
 from kerasdml.ops import (
     check_similarity,
-    flatten_labels,
     pair_masks,
     similarities,
+    standardize_labels,
 )
 from kerasdml.references import References
 from kerasdml.step import step
@@ -39,6 +39,8 @@ class MetricLoss(Configured, keras.losses.Loss, abc.ABC):
     fields = ()
     # Whether there is one cost an anchor, so that `sample_weight` has a meaning.
     per_anchor = True
+    # Whether labels may be tags, `(q, l)`, instead of class ids.
+    takes_tags = False
 
     def __init__(self, *, name=None, reduction="sum_over_batch_size", dtype="float32"):
         super().__init__(name=name, reduction=reduction, dtype=dtype)
@@ -59,15 +61,35 @@ class MetricLoss(Configured, keras.losses.Loss, abc.ABC):
                 if not layer.built:
                     layer.build(dim)
 
+    @property
+    def parts(self):
+        """The losses that this is the sum of, if it is one; each is in the logs."""
+        return []
+
     def check_labels(self, labels):
         """Raises a `ValueError` if concrete `labels` cannot be those of this loss."""
         labels = np.asarray(labels)
-        _check_are_ids(labels)
+        self._check_kind(labels)
+        if _are_tags(labels):
+            return _check_tags(labels)
         if keras.backend.backend() == "jax" and np.max(labels, initial=0) >= 2**31:
             raise ValueError(
                 "On the JAX backend class ids are 32-bit and must be below 2^31. "
                 f"Received: {labels.max()}. Renumber them with `data.encode`."
             )
+        return None
+
+    def __add__(self, other):
+        from kerasdml.losses.sum import added  # which is a loss itself
+
+        return added(self, other)
+
+    def __mul__(self, weight):
+        from kerasdml.losses.sum import times
+
+        return times(self, weight)
+
+    __rmul__ = __mul__
 
     def __call__(self, y_true, y_pred, sample_weight=None):
         if any(not layer.built for layer in self.layers):
@@ -84,7 +106,7 @@ class MetricLoss(Configured, keras.losses.Loss, abc.ABC):
         if isinstance(y_true, (list, np.ndarray)):
             y_true = np.asarray(y_true)
             self.check_labels(y_true)
-        _check_are_ids(y_true)
+        self._check_kind(y_true)
         self._labels = y_true  # as they came; the base class casts its copy
         try:
             return super().__call__(y_true, y_pred, sample_weight)
@@ -93,11 +115,25 @@ class MetricLoss(Configured, keras.losses.Loss, abc.ABC):
 
     def call(self, y_true, y_pred):
         del y_true  # cast to float: see `__call__`
-        return self.costs(flatten_labels(self._labels), y_pred)
+        return self.costs(standardize_labels(self._labels), y_pred)
 
     @abc.abstractmethod
     def costs(self, labels, embeddings):
         """Returns the costs, `(q,)`, of `labels (q,)` and `embeddings (q, d)`."""
+
+    def _check_kind(self, labels):
+        if _are_tags(labels):
+            if not self.takes_tags:
+                raise ValueError(
+                    f"{type(self).__name__} needs one class id an example, of shape "
+                    "(q,) or (q, 1). Tags, of shape (q, l), are for losses of pairs. "
+                    f"Received: shape {tuple(labels.shape)}."
+                )
+        elif "int" not in _dtype_name(labels):
+            raise ValueError(
+                "Labels must be integer class ids; `data.encode` makes them of "
+                f"anything. Received: dtype {_dtype_name(labels)}."
+            )
 
 
 class PairLoss(MetricLoss):
@@ -105,6 +141,11 @@ class PairLoss(MetricLoss):
 
     References are the batch itself and whatever `references` add. A loss overrides
     `pair_loss`, or `cost` where it needs labels, norms or the embeddings themselves.
+
+    Labels are class ids `(q,)`, or tags `(q, l)`: multi-hot, or grades 0 … 1. Examples
+    whose tags have a Jaccard similarity (`ops.tag_similarities`) of at least
+    `positive_at` are positives of one another, of at most `negative_at` negatives, and
+    between them neither.
 
     Args:
         similarity: "cosine", "dot" or "euclidean" (minus the distance).
@@ -115,23 +156,44 @@ class PairLoss(MetricLoss):
         average: What the sum of costs is divided by: "anchors", all of them; "active",
             those whose cost is not 0; "pairs", the pairs or triplets that the costs are
             sums of, where they are sums.
+        positive_at: Similarity of tags that makes a positive pair, at most 1.
+        negative_at: Similarity of tags that makes a negative pair, at least 0 and below
+            `positive_at`.
         **kwargs: `name`, `reduction`, `dtype`.
 
     Raises:
         ValueError: If an argument is none of the above, or if the loss cannot do it.
     """
 
+    takes_tags = True
+
     # Whether the formula needs rows of `similarities` for the references too.
     needs_rows_of_references = False
 
     def __init__(
-        self, *, similarity="cosine", references=(), miner=None, average="anchors", **kw
+        self,
+        *,
+        similarity="cosine",
+        references=(),
+        miner=None,
+        average="anchors",
+        positive_at=0.5,
+        negative_at=0.25,
+        **kwargs,
     ):
-        super().__init__(**kw)
+        super().__init__(**kwargs)
         self.similarity = check_similarity(similarity)
         self.references = list(references)
         self.miner = miner
         self.average = average
+        self.positive_at = positive_at
+        self.negative_at = negative_at
+        if not 0 <= negative_at < positive_at <= 1:
+            raise ValueError(
+                "`negative_at` must be at least 0 and below `positive_at`, which must "
+                f"be at most 1. Received: positive_at={positive_at}, "
+                f"negative_at={negative_at}."
+            )
         if average not in AVERAGES:
             raise ValueError(
                 "`average` must be one of 'anchors', 'active' and 'pairs'. "
@@ -173,7 +235,11 @@ class PairLoss(MetricLoss):
         """Returns `similarities, positives, negatives`, each `(q, r)`."""
         s = similarities(anchors.embeddings, references.embeddings, self.similarity)
         positives, negatives = pair_masks(
-            anchors.labels, references.labels, references.copy_of
+            anchors.labels,
+            references.labels,
+            references.copy_of,
+            self.positive_at,
+            self.negative_at,
         )
         if self.miner:
             mined = self.miner(ops.stop_gradient(s), positives, negatives)
@@ -274,12 +340,24 @@ class ProxyLoss(MetricLoss):
         """Returns `(q,)` costs; all arguments are `(q, c)`, c counting all proxies."""
 
 
-def _check_are_ids(labels):
-    dtype = getattr(labels.dtype, "name", labels.dtype)
-    if "int" not in dtype:
+def _dtype_name(labels):
+    return getattr(labels.dtype, "name", str(labels.dtype))
+
+
+def _are_tags(labels):
+    return len(labels.shape) == 2 and labels.shape[1] != 1 and _is_number(labels)
+
+
+def _is_number(labels):
+    return any(kind in _dtype_name(labels) for kind in ("int", "float", "bool"))
+
+
+def _check_tags(labels):
+    lowest, highest = np.min(labels, initial=0), np.max(labels, initial=0)
+    if not (lowest >= 0 and highest <= 1):
         raise ValueError(
-            "Labels must be integer class ids; `data.encode` makes them of anything. "
-            f"Received: dtype {dtype}."
+            "Tags must be multi-hot, 0 or 1, or grades between. "
+            f"Received: {lowest} … {highest}."
         )
 
 

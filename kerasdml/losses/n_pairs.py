@@ -49,6 +49,7 @@ class NPairs(PairLoss):
     """
 
     needs_rows_of_references = True
+    takes_tags = False
 
     def __init__(self, *, l2_weight=0.002, similarity="dot", average="pairs", **kwargs):
         super().__init__(similarity=similarity, average=average, **kwargs)

@@ -91,7 +91,8 @@ class MetricModel(keras.Model):
         for metric_loss in losses:
             metric_loss.build(self.embedder.output_shape[-1])
         layers = [layer for metric_loss in losses for layer in metric_loss.layers]
-        self.attached.replace(layers)
+        parts = [part.name for metric_loss in losses for part in metric_loss.parts]
+        self.attached.replace(layers, parts)
         # Before weights are read from a file, so that the slots find their place.
         self.optimizer.build(self.trainable_variables)
 
@@ -103,9 +104,11 @@ class MetricModel(keras.Model):
     ):
         fields = _fields(y)
         self._check_fields(fields)
-        with step.of({**fields, "x": x}, training):
+        with step.of({**fields, "x": x}, training) as now:
             labels = keras.tree.map_structure(lambda _: fields["label"], y_pred)
-            return super().compute_loss(x, labels, y_pred, sample_weight, training)
+            loss = super().compute_loss(x, labels, y_pred, sample_weight, training)
+            self.attached.track(now.recorded)
+        return loss
 
     def fit(self, x=None, y=None, *args, steps_per_epoch=None, **kwargs):
         """Trains the model, as `keras.Model.fit` does.
@@ -241,7 +244,7 @@ class MetricModel(keras.Model):
 
 
 class _Attached(keras.layers.Layer):
-    """Holds a loss's layers. It is never called, and so never locked.
+    """Holds a loss's layers and the means of its parts. Never called, never locked.
 
     An attribute of the model would not do: replaced, it leaves the old layers tracked.
     """
@@ -249,11 +252,18 @@ class _Attached(keras.layers.Layer):
     def __init__(self, **kwargs):
         super().__init__(**kwargs)
         self.items = []
+        self.means = []
         self.built = True
 
-    def replace(self, layers):
+    def replace(self, layers, parts):
         self.items.clear()
         self.items.extend(layers)
+        self.means.clear()
+        self.means.extend(keras.metrics.Mean(name) for name in parts)
+
+    def track(self, values):
+        for mean in self.means:
+            mean.update_state(values[mean.name])
 
 
 def _fields(y):

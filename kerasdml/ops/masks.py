@@ -4,11 +4,24 @@ import keras
 from keras import ops
 
 
-def flatten_labels(labels):
-    """Returns integer `labels` of shape `(q,)` or `(q, 1)` as `(q,)`.
+def standardize_labels(labels):
+    """Returns class ids as `(q,)` integers, and tags as `(q, l)` floats.
 
-    Narrow and unsigned ones, such as bytes, are widened: they have no room for -1, or
-    for the number of classes.
+    Class ids are integers `(q,)` or `(q, 1)`. Narrow and unsigned ones, such as bytes,
+    are widened: they have no room for -1, or for the number of classes. Tags are
+    `(q, l)` with l of at least 2: multi-hot, or grades 0 … 1.
+
+    Raises:
+        ValueError: If they have any other shape.
+    """
+    labels = ops.convert_to_tensor(labels)
+    if len(labels.shape) == 2 and labels.shape[1] != 1:
+        return ops.cast(labels, "float32")
+    return flatten_labels(labels)
+
+
+def flatten_labels(labels):
+    """Returns integer `labels` of shape `(q,)` or `(q, 1)` as `(q,)`, widened.
 
     Raises:
         ValueError: If they have any other shape.
@@ -28,23 +41,58 @@ def flatten_labels(labels):
     return labels
 
 
-def pair_masks(labels, reference_labels, copy_of):
+def pair_masks(labels, reference_labels, copy_of, positive_at=0.5, negative_at=0.25):
     """Says which pairs are positive and which negative.
 
+    Examples of one class are positive, of different classes negative. Examples with
+    tags are compared by `tag_similarities`: positive from `positive_at` up, negative
+    from `negative_at` down, and neither between.
+
     Args:
-        labels: `(q,)` class ids; an id of -1 marks an example without a class, which
-            forms no pairs.
-        reference_labels: `(r,)` class ids; -1 marks an empty slot.
+        labels: `(q,)` class ids, or `(q, l)` tags. An id of -1, and a row of zeros,
+            mark an example without a class, which forms no pairs.
+        reference_labels: `(r,)` or `(r, l)`, likewise.
         copy_of: `(r,)` the row that a reference is the very same example as, or -1.
+        positive_at: Similarity of tags, above `negative_at`, at most 1.
+        negative_at: Similarity of tags, at least 0.
 
     Returns:
         `positives, negatives`: two `(q, r)` booleans, both false between an example
         and itself.
     """
-    labels, references = labels[:, None], reference_labels[None, :]
-    known = ops.logical_and(labels != -1, references != -1)
-    same = labels == references
     rows = ops.arange(ops.shape(labels)[0], dtype="int32")[:, None]
     other = rows != ops.cast(copy_of, "int32")[None, :]
-    positives = ops.logical_and(ops.logical_and(same, other), known)
-    return positives, ops.logical_and(ops.logical_not(same), known)
+    pairs = ops.logical_and(known(labels)[:, None], known(reference_labels)[None, :])
+    pairs = ops.logical_and(pairs, other)
+    if len(labels.shape) == 1:
+        same = labels[:, None] == reference_labels[None, :]
+        different = ops.logical_not(same)
+    else:
+        alike = tag_similarities(labels, reference_labels)
+        same, different = alike >= positive_at, alike <= negative_at
+    return ops.logical_and(pairs, same), ops.logical_and(pairs, different)
+
+
+def known(labels):
+    """Returns `(q,)` whether an example has a class, or any tag."""
+    if len(labels.shape) == 1:
+        return labels != -1
+    return ops.any(labels > 0.0, axis=1)
+
+
+def tag_similarities(labels, reference_labels):
+    """Returns the Jaccard similarity of tags, `(q, r)`, 0 … 1.
+
+    Of multi-hot labels it is the number of tags in both over the number in either; of
+    grades its usual extension, `a·b / (a·a + b·b - a·b)`, also called Tanimoto's.
+    Without a tag on either side it is 0.
+
+    Args:
+        labels: `(q, l)` tags, 0 … 1.
+        reference_labels: `(r, l)` tags, 0 … 1.
+    """
+    both = ops.matmul(labels, ops.transpose(reference_labels))
+    squares = ops.sum(labels**2, axis=1)[:, None]
+    either = squares + ops.sum(reference_labels**2, axis=1) - both
+    some = either > 0.0
+    return ops.where(some, both / ops.where(some, either, 1.0), 0.0)

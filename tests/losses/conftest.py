@@ -1,7 +1,32 @@
 """Batches and pairs for the tests of single losses."""
 
+import inspect
+
+import keras
 import numpy as np
 import pytest
+
+from kerasdml import losses
+from kerasdml.step import step
+
+
+def construct(name, **arguments):
+    """Makes the loss of a public name with its defaults, for 4 classes."""
+    cls = getattr(losses, name)
+    if cls is losses.Sum:
+        parts = losses.MultiSimilarity(), losses.ArcFace(num_classes=4)
+        return cls(losses=parts, weights=[1.0, 0.5], **arguments)
+    required = inspect.signature(cls.__init__).parameters
+    if "num_classes" in required and "num_classes" not in arguments:
+        without_default = required["num_classes"].default is inspect.Parameter.empty
+        arguments |= {"num_classes": 4} if without_default else {}
+    return cls(**arguments)
+
+
+def with_fields(labels):
+    """A step in which every field that a loss can ask for is there."""
+    rows = keras.ops.arange(keras.ops.shape(labels)[0])
+    return step.of({"index": rows, "modality": rows % 2}, training=False)
 
 
 def unbalanced_batch(seed):

@@ -3,10 +3,10 @@ import numpy as np
 import pytest
 
 from kerasdml import losses, miners
-from kerasdml.losses import PairLoss
 from kerasdml.references import References
 from kerasdml.step import step
 from tests.conftest import compiled, value_and_gradient
+from tests.losses.conftest import construct, with_fields
 
 each_proxy_loss = pytest.mark.parametrize(
     "name", ["ArcFace", "ProxyAnchor", "ProxyNCA"]
@@ -335,13 +335,13 @@ def test_computes_in_float32_whatever_comes_and_whatever_the_policy(at_angles):
 def test_computes_in_float64_if_asked(name):
     if keras.backend.backend() == "jax":
         pytest.skip("JAX has float64 only where a flag turns it on")
-    cls = getattr(losses, name)
-    arguments = {} if issubclass(cls, PairLoss) else {"num_classes": 4}
-    loss = cls(dtype="float64", **arguments)
+    loss = construct(name, dtype="float64")
     loss.build(5)
     x = np.random.default_rng(0).normal(size=(8, 5))
     labels = np.repeat(np.arange(4), 2)
-    value = loss(labels, x)
+    with with_fields(labels):
+        value = loss(labels, x)
+        # A change that float32 could not hold is seen.
+        moved = loss(labels, x * (1 + 1e-10 * np.arange(5)))
     assert keras.backend.standardize_dtype(value.dtype) == "float64"
-    # A change that float32 could not hold is seen.
-    assert float(loss(labels, x * (1 + 1e-10 * np.arange(5)))) != float(value)
+    assert float(moved) != float(value)

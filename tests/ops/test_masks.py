@@ -55,3 +55,39 @@ def test_labels_are_flattened_and_wide_enough_for_minus_one(dtype):
 def test_labels_of_another_shape_are_rejected(shape):
     with pytest.raises(ValueError, match=r"of shape \(q,\) or \(q, 1\). Received: sha"):
         ops.flatten_labels(np.zeros(shape, int))
+
+
+TAGS = np.array([(1, 1, 0), (1, 0, 0), (1, 1, 0), (0, 0, 1), (1, 0, 1), (0, 0, 0)])
+
+
+def test_tags_compare_by_jaccard_similarity():
+    # In both over in either: of 110 and 100 1 / 2, of 110 and 101 1 / 3.
+    alike = ops.tag_similarities(TAGS.astype("float32"), TAGS.astype("float32"))
+    np.testing.assert_allclose(alike[0], [1, 1 / 2, 1, 0, 1 / 3, 0], rtol=1e-6)
+    np.testing.assert_array_equal(alike[5], np.zeros(6))
+
+
+def test_grades_compare_by_tanimoto():
+    # (1, 0.5) and (0.5, 0): 0.5 over 1.25 + 0.25 - 0.5.
+    a, b = np.array([[1, 0.5]], "float32"), np.array([[0.5, 0]], "float32")
+    np.testing.assert_allclose(ops.tag_similarities(a, b), [[0.5]], rtol=1e-6)
+
+
+def test_pairs_of_tags_between_the_thresholds_are_neither():
+    tags = ops.standardize_labels(TAGS)
+    positives, negatives = ops.pair_masks(tags, tags, np.arange(6))
+    np.testing.assert_array_equal(positives[0], [0, 1, 1, 0, 0, 0])
+    np.testing.assert_array_equal(negatives[0], [0, 0, 0, 1, 0, 0])
+    assert not np.any(positives[5]) and not np.any(negatives[:, 5]), "no tags, no pairs"
+    positives, negatives = ops.pair_masks(tags, tags, np.arange(6), 1.0, 0.4)
+    np.testing.assert_array_equal(positives[0], [0, 0, 1, 0, 0, 0])
+    np.testing.assert_array_equal(negatives[0], [0, 0, 0, 1, 1, 0])
+
+
+def test_one_hot_tags_are_classes():
+    labels = np.array([0, 1, 0, 2])
+    tags = ops.standardize_labels(np.eye(3, dtype="uint8")[labels])
+    np.testing.assert_array_equal(
+        ops.pair_masks(tags, tags, np.arange(4)),
+        ops.pair_masks(labels, labels, np.arange(4)),
+    )
