@@ -1,0 +1,58 @@
+"""The Poincaré ball: hyperbolic space, drawn inside a ball of radius `1/√c`.
+
+Its curvature is `-c`. Near the centre distances are twice the Euclidean ones; towards
+the rim they grow without bound, as the number of nodes does down a tree.
+"""
+
+from keras import ops
+
+from kerasdml.ops.distances import distances
+
+
+def exp_at_origin(tangents, curvature=1.0, clip=2.3):
+    """Maps embeddings into the ball, each in its direction.
+
+    An embedding of length l comes to lie at `tanh(√c l) / √c` from the centre, which is
+    a hyperbolic distance of `2 l`. The gradient is finite everywhere, also at zero.
+
+    Args:
+        tangents: `(n, d)` embeddings, read as tangents at the centre.
+        curvature: c, > 0.
+        clip: The length, > 0, that longer embeddings are cut to first. Beyond it their
+            lengths have no gradient.
+
+    Returns:
+        `(n, d)` points inside the ball.
+    """
+    squares = ops.sum(tangents**2, axis=1, keepdims=True)
+    some = squares > 0.0
+    lengths = ops.sqrt(ops.where(some, squares, 1.0))
+    root = curvature**0.5
+    radii = ops.tanh(root * ops.minimum(lengths, clip)) / root
+    return tangents * ops.where(some, radii / lengths, 1.0)
+
+
+def poincare_distances(x, y, curvature=1.0):
+    """Returns the hyperbolic distances of points `(q, d)` and `(r, d)`, as `(q, r)`.
+
+    With `w = 1 / √(1 - c|x|²)` of either point, the distance is
+
+        2 asinh(√c w_x w_y |x - y|) / √c
+
+    so that products of the points suffice. It equals `2 artanh(√c |(-x) ⊕ y|) / √c`
+    with the Möbius addition ⊕. Between copies it is exactly 0, with gradient 0.
+
+    Args:
+        x: `(q, d)` points inside the ball.
+        y: `(r, d)` points inside the ball.
+        curvature: c, > 0.
+    """
+    root = curvature**0.5
+    near = root * distances(x, y) * _weights(x, curvature)[:, None]
+    return 2.0 * ops.arcsinh(near * _weights(y, curvature)) / root
+
+
+def _weights(x, curvature):
+    # A point on the rim, where rounding may put it, is taken for one just inside.
+    inside = ops.maximum(1.0 - curvature * ops.sum(x**2, axis=1), 1e-6)
+    return ops.rsqrt(inside)
