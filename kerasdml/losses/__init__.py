@@ -12,7 +12,12 @@ from kerasdml.losses.circle import Circle
 from kerasdml.losses.contrastive import Contrastive
 from kerasdml.losses.contrastive_bayesian import ContrastiveBayesian
 from kerasdml.losses.cos_face import CosFace
+from kerasdml.losses.embedding_norm import EmbeddingNorm
+from kerasdml.losses.generalized_lifted_structure import GeneralizedLiftedStructure
+from kerasdml.losses.global_orthogonal import GlobalOrthogonal
+from kerasdml.losses.koleo import KoLeo
 from kerasdml.losses.lifted_structure import LiftedStructure
+from kerasdml.losses.margin import Margin
 from kerasdml.losses.multi_similarity import MultiSimilarity
 from kerasdml.losses.multiple_negatives_ranking import MultipleNegativesRanking
 from kerasdml.losses.n_pairs import NPairs
@@ -26,6 +31,7 @@ from kerasdml.losses.sum import Sum
 from kerasdml.losses.sup_con import SupCon
 from kerasdml.losses.triplet import Triplet
 from kerasdml.losses.weighted_pairs import WeightedPairs
+from kerasdml.losses.zero_mean import ZeroMean
 
 __all__ = [
     "ArcFace",
@@ -34,7 +40,12 @@ __all__ = [
     "Contrastive",
     "ContrastiveBayesian",
     "CosFace",
+    "EmbeddingNorm",
+    "GeneralizedLiftedStructure",
+    "GlobalOrthogonal",
+    "KoLeo",
     "LiftedStructure",
+    "Margin",
     "MultiSimilarity",
     "MultipleNegativesRanking",
     "NCA",
@@ -48,4 +59,5 @@ __all__ = [
     "SupCon",
     "Triplet",
     "WeightedPairs",
+    "ZeroMean",
 ]

@@ -3,10 +3,9 @@
 import math
 
 import keras
-from keras import ops
 
 from kerasdml.losses.base import ProxyLoss
-from kerasdml.ops import log_sum_exp, safe_sqrt
+from kerasdml.ops import of_own, softmax_costs, with_angle_added
 
 
 @keras.saving.register_keras_serializable(package="kerasdml.losses")
@@ -27,7 +26,7 @@ class ArcFace(ProxyLoss):
         num_classes: Number of classes, at least 2.
         scale: Of the logits, per unit of cosine, > 0. Paper: 64.
         margin: Angle in radians, at least 0 and below pi / 2. Paper: 0.5.
-        **kwargs: Keras' `name`, `reduction`, `dtype`.
+        **kwargs: `regularizer`, and Keras' `name`, `reduction`, `dtype`.
 
     Raises:
         ValueError: If `scale` or `margin` is outside its range, or `num_classes` is
@@ -58,16 +57,7 @@ class ArcFace(ProxyLoss):
         return keras.initializers.RandomNormal(stddev=0.01)
 
     def pair_loss(self, similarities, positives, negatives):
-        own = ops.sum(ops.where(positives, similarities, 0.0), axis=1, keepdims=True)
-        own = self._with_margin(own)
-        logits = self.scale * ops.where(positives, own, similarities)
-        costs = log_sum_exp(logits, ops.logical_or(positives, negatives))
-        costs -= self.scale * own[:, 0]
-        return ops.where(ops.any(positives, axis=1), costs, 0.0)
-
-    def _with_margin(self, cosine):
-        # The addition theorem needs no arccos, whose slope is infinite at the ends.
-        sine = safe_sqrt(1.0 - cosine**2)
-        added = cosine * math.cos(self.margin) - sine * math.sin(self.margin)
-        beyond = cosine - self.margin * math.sin(self.margin)
-        return ops.where(cosine > -math.cos(self.margin), added, beyond)
+        own = with_angle_added(of_own(similarities, positives), self.margin)
+        return softmax_costs(
+            self.scale * own, self.scale * similarities, positives, negatives
+        )

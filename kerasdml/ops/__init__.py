@@ -1,6 +1,12 @@
 """Pure functions on tensors, written with `keras.ops` alone."""
 
 from kerasdml.ops.distances import safe_sqrt
+from kerasdml.ops.margins import (
+    of_own,
+    softmax_costs,
+    with_angle_added,
+    with_angle_multiplied,
+)
 from kerasdml.ops.masks import (
     flatten_labels,
     pair_masks,
@@ -24,6 +30,7 @@ from kerasdml.ops.similarities import (
     normalize,
     similarities,
 )
+from kerasdml.ops.soft_ranks import soft_ranks, with_anchor
 from kerasdml.ops.weighting import pair_weights
 
 __all__ = [
@@ -37,6 +44,7 @@ __all__ = [
     "masked_max",
     "masked_min",
     "normalize",
+    "of_own",
     "pair_in_order",
     "pair_masks",
     "pair_weights",
@@ -45,7 +53,12 @@ __all__ = [
     "safe_sqrt",
     "semi_hard_hinge",
     "similarities",
+    "soft_ranks",
+    "softmax_costs",
     "standardize_labels",
     "tag_similarities",
     "triplet_hinge",
+    "with_anchor",
+    "with_angle_added",
+    "with_angle_multiplied",
 ]
