@@ -30,7 +30,7 @@ from kerasdml.ops.similarities import (
     normalize,
     similarities,
 )
-from kerasdml.ops.soft_ranks import soft_ranks, with_anchor
+from kerasdml.ops.soft_ranks import soft_rank_costs, with_anchor
 from kerasdml.ops.weighting import pair_weights
 
 __all__ = [
@@ -53,7 +53,7 @@ __all__ = [
     "safe_sqrt",
     "semi_hard_hinge",
     "similarities",
-    "soft_ranks",
+    "soft_rank_costs",
     "softmax_costs",
     "standardize_labels",
     "tag_similarities",

@@ -38,3 +38,32 @@ def masked_min(x, mask, axis=-1, keepdims=False):
     """Returns the smallest of `x[mask]` along `axis`; 0 where nothing is selected."""
     peak = ops.min(ops.where(mask, x, float("inf")), axis=axis, keepdims=keepdims)
     return ops.where(ops.any(mask, axis=axis, keepdims=keepdims), peak, 0.0)
+
+
+def cross_entropies(pulls, pushes, positives, negatives):
+    """Sums `log(1 + sum_N exp(push_n - pull_p))` over each anchor's positives p.
+
+    That is minus the log of the share of p in a softmax over p and the negatives N.
+
+    Args:
+        pulls: `(q, r)` logits of pairs as positives.
+        pushes: `(q, r)` logits of pairs as negatives.
+        positives: `(q, r)` booleans.
+        negatives: `(q, r)` booleans.
+
+    Returns:
+        `(q,)`, exactly 0 for an anchor without positives or without negatives.
+    """
+    excess = log_sum_exp(pushes, negatives)[:, None] - pulls
+    some = ops.logical_and(positives, ops.any(negatives, axis=1)[:, None])
+    return ops.sum(ops.where(some, ops.softplus(excess), 0.0), axis=1)
+
+
+def row_shares_of_mean(x, mask):
+    """Splits the mean of `x[mask]` over the rows: `(q,)`, whose mean is that mean.
+
+    All are 0 where nothing is selected.
+    """
+    rows = ops.cast(ops.shape(x)[0], x.dtype)
+    count = ops.maximum(ops.sum(ops.cast(mask, x.dtype)), 1.0)
+    return ops.sum(ops.where(mask, x, 0.0), axis=1) * (rows / count)

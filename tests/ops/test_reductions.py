@@ -78,3 +78,24 @@ def test_keeps_dimensions_if_asked(name):
     np.testing.assert_array_equal(
         kept, np.asarray(getattr(ops, name)(X, MASK))[:, None]
     )
+
+
+def test_cross_entropies_agree_with_the_definition():
+    generator = np.random.default_rng(0)
+    pulls, pushes = generator.normal(size=(2, 5, 7)).astype("float32")
+    kind = generator.integers(0, 3, size=(5, 7))
+    kind[1][kind[1] == 1], kind[2][kind[2] == 2] = 0, 0
+    expected = [
+        sum(np.log1p(np.sum(np.exp(n[k == 2] - x))) for x in p[k == 1])
+        for p, n, k in zip(pulls, pushes, kind, strict=True)
+    ]
+    values = ops.cross_entropies(pulls, pushes, kind == 1, kind == 2)
+    np.testing.assert_allclose(values, expected, rtol=1e-5)
+    assert values[1] == values[2] == 0
+
+
+def test_row_shares_of_a_mean_average_to_it():
+    shares = ops.row_shares_of_mean(X, MASK)
+    np.testing.assert_allclose(np.mean(shares), (0.5 - 2 + 1 + 0 - 1) / 5, rtol=1e-6)
+    assert shares[2] == 0
+    assert (np.asarray(ops.row_shares_of_mean(X, np.zeros_like(MASK))) == 0).all()
