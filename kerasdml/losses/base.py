@@ -268,12 +268,48 @@ class PairLoss(MetricLoss):
         return self.pair_loss(*pairs), self.pair_count(*pairs)
 
 
-class ProxyLoss(MetricLoss):
-    """A loss of examples against the learned proxies of the classes.
+class ClassLoss(MetricLoss):
+    """A loss that keeps something of each class.
 
     An example labelled -1 has no class and no cost. Any other label outside 0 …
     num_classes - 1 is an error; in a compiled step, where labels cannot be looked at,
     it turns the loss into NaN rather than into a plausible number.
+
+    Args:
+        num_classes: Number of classes, at least 2; labels are 0 … num_classes - 1.
+        **kwargs: `name`, `reduction`, `dtype`.
+
+    Raises:
+        ValueError: If `num_classes` is not an integer of at least 2.
+    """
+
+    def __init__(self, *, num_classes, **kwargs):
+        super().__init__(**kwargs)
+        self.num_classes = check_num_classes(num_classes)
+
+    def check_labels(self, labels):
+        super().check_labels(labels)
+        highest, lowest = np.max(labels, initial=0), np.min(labels, initial=0)
+        if highest >= self.num_classes or lowest < -1:
+            raise ValueError(
+                f"Labels must be 0 … {self.num_classes - 1} for "
+                f"`num_classes={self.num_classes}` (or -1: no class). "
+                f"Received: {lowest} … {highest}."
+            )
+
+    def costs(self, labels, embeddings):
+        outside = ops.any(ops.logical_or(labels < -1, labels >= self.num_classes))
+        costs = self.class_costs(labels, embeddings)
+        # Not earlier: under XLA a maximum over NaN need not be NaN.
+        return ops.where(outside, float("nan"), costs)
+
+    @abc.abstractmethod
+    def class_costs(self, labels, embeddings):
+        """Returns `costs`, whatever it likes where a label is outside."""
+
+
+class ProxyLoss(ClassLoss):
+    """A loss of examples against the learned proxies of the classes.
 
     Args:
         num_classes: Number of classes, at least 2; labels are 0 … num_classes - 1.
@@ -292,8 +328,7 @@ class ProxyLoss(MetricLoss):
     per_class = 1
 
     def __init__(self, *, num_classes, regularizer=None, **kwargs):
-        super().__init__(**kwargs)
-        self.num_classes = check_num_classes(num_classes)
+        super().__init__(num_classes=num_classes, **kwargs)
         self.regularizer = keras.regularizers.get(regularizer)
         self.proxies = Proxies(
             num_classes,
@@ -311,24 +346,11 @@ class ProxyLoss(MetricLoss):
     def layers(self):
         return [self.proxies]
 
-    def check_labels(self, labels):
-        super().check_labels(labels)
-        highest, lowest = np.max(labels, initial=0), np.min(labels, initial=0)
-        if highest >= self.num_classes or lowest < -1:
-            raise ValueError(
-                f"Labels must be 0 … {self.num_classes - 1} for "
-                f"`num_classes={self.num_classes}` (or -1: no class). "
-                f"Received: {lowest} … {highest}."
-            )
-
-    def costs(self, labels, embeddings):
+    def class_costs(self, labels, embeddings):
         columns = ops.arange(self.num_classes * self.per_class, dtype=labels.dtype)
         positives = labels[:, None] == columns // self.per_class
         negatives = ops.logical_and(labels[:, None] != -1, ops.logical_not(positives))
-        outside = ops.any(ops.logical_or(labels < -1, labels >= self.num_classes))
-        costs = self.cost(embeddings, positives, negatives)
-        # Not earlier: under XLA a maximum over NaN need not be NaN.
-        return ops.where(outside, float("nan"), costs)
+        return self.cost(embeddings, positives, negatives)
 
     def cost(self, embeddings, positives, negatives):
         """Returns `(q,)` costs; a loss that needs more than cosines overrides it."""
