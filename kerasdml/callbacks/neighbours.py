@@ -37,7 +37,8 @@ class Neighbours(keras.callbacks.Callback):
         log_dir: Where to write the picture for TensorBoard too, in its *Images* tab;
             None: nowhere.
         every_n_epochs: Draws after every so many epochs, and at the end of training.
-        similarity: "cosine", "dot" or "euclidean" (minus the distance).
+        similarity: "cosine", "dot", "euclidean" (minus the distance), or another of
+            `ops.similarities`.
         max_examples: The first so many examples are searched, at least 1.
         seed: Integer that chooses the queries.
         batch_size: Images per batch when `data` are arrays.
@@ -166,7 +167,7 @@ def picture_neighbours(
         class_names: `(c,)` names, by label; None: the labels themselves.
         queries: `(q,)` indices of the queries.
         k: Neighbours of each, from 1 to n - 1.
-        similarity: "cosine", "dot" or "euclidean".
+        similarity: "cosine", "dot", "euclidean", or another of `ops.similarities`.
         heading: Text before the count of right neighbours at the top.
 
     Returns:

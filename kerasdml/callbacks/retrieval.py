@@ -31,7 +31,7 @@ class Retrieval(keras.callbacks.Callback):
             between the last values are repeated. At least 1.
         prefix: Put before the names: "val_" gives `val_recall_at_1`,
             `val_precision_at_1`, `val_r_precision`, `val_map_at_r`.
-        similarity: "cosine", "dot" or "euclidean".
+        similarity: "cosine", "dot", "euclidean", or another of `ops.similarities`.
         batch_size: Images per batch when `data` are arrays.
         steps: Batches to take, when `data` has no end.
         verbose: 0 is silent, 1 shows progress bars of embedding and evaluation.

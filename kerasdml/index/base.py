@@ -9,7 +9,9 @@ import numpy as np
 import tensorflow as tf
 
 from kerasdml.index import files
-from kerasdml.ops import check_similarity
+
+# What every index can search by, and every server.
+_SIMILARITIES = ("cosine", "dot", "euclidean")
 
 # Float32 numbers that one step of a search may hold: 256 MB.
 _NUMBERS_AT_ONCE = 2**26
@@ -218,7 +220,7 @@ def prepare(embeddings, ids, labels, similarity):
     Raises:
         ValueError: If any of them cannot be stored.
     """
-    check_similarity(similarity)
+    _check_similarity(similarity)
     embeddings = _finite_rows(embeddings, "embeddings")
     if 0 in embeddings.shape:
         raise ValueError(
@@ -298,6 +300,15 @@ def _names(values, name, size):
         f"`{name}` must be integers (at most 64 bits, signed) or strings. "
         f"Received: dtype {array.dtype}."
     )
+
+
+def _check_similarity(similarity):
+    if similarity not in _SIMILARITIES:
+        raise ValueError(
+            "An index compares by 'cosine', 'dot' or 'euclidean'. "
+            f"Received: similarity={similarity!r}. ('squared_euclidean' ranks as "
+            "'euclidean' does.)"
+        )
 
 
 def _check_distinct(ids):

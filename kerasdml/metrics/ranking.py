@@ -4,6 +4,7 @@ import numpy as np
 from keras import ops
 
 from kerasdml.ops import normalize
+from kerasdml.ops import similarities as compared
 
 TIES = ("index", "optimistic", "pessimistic")
 
@@ -29,7 +30,7 @@ def ranked_relevance(
         codes: `(q,)` int32 classes of the queries.
         gallery: `(r, d)` float32.
         gallery_codes: `(r,)` int32 classes of the gallery.
-        similarity: "cosine", "dot" or "euclidean".
+        similarity: One of `ops.SIMILARITIES`.
         ties: Which of equally near items comes first: "index", the one of lower
             index; "optimistic", a relevant one; "pessimistic", an irrelevant one.
         own: Whether query `i` is item `i` of the gallery and left out of its list.
@@ -43,13 +44,12 @@ def ranked_relevance(
     rank = _rank_by_index if ties == "index" else _rank_by_relevance
     copies = _first_copies(gallery)
     has_copies = (copies != np.arange(len(copies))).any()
-    queries, gallery = _as_inner_products(queries, gallery, similarity)
-    columns = ops.transpose(gallery)
+    compare = _comparison(queries, gallery, similarity)
     codes = ops.convert_to_tensor(codes)
     gallery_codes = ops.convert_to_tensor(gallery_codes)
     for start in range(0, len(queries), chunk_size):
         rows = slice(start, min(start + chunk_size, len(queries)))
-        similarities = ops.matmul(queries[rows], columns)
+        similarities = compare(rows)
         if has_copies:
             similarities = ops.take(similarities, copies, axis=1)
         relevance = rank(
@@ -109,9 +109,27 @@ def _first_copies(gallery):
     return np.array(copies, "int32")
 
 
+def _comparison(queries, gallery, similarity):
+    """Returns a function of rows of queries, that ranks the gallery for each of them.
+
+    Its values, `(rows, r)`, are in the order of the similarities, if not equal to them.
+    """
+    if similarity in ("manhattan", "hyperbolic"):
+        queries = ops.convert_to_tensor(queries)
+        gallery = ops.convert_to_tensor(gallery)
+        return lambda rows: compared(queries[rows], gallery, similarity)
+    queries, gallery = _as_inner_products(queries, gallery, similarity)
+    columns = ops.transpose(gallery)
+    return lambda rows: ops.matmul(queries[rows], columns)
+
+
 def _as_inner_products(queries, gallery, similarity):
     """Returns tensors whose inner products rank as `similarity` does."""
-    if similarity == "euclidean":
+    if similarity == "signal_to_noise":
+        # A query divides its distances from all by its own variance.
+        queries = queries - queries.mean(axis=1, keepdims=True)
+        gallery = gallery - gallery.mean(axis=1, keepdims=True)
+    if similarity in ("euclidean", "squared_euclidean", "signal_to_noise"):
         queries, gallery = _euclidean_as_inner_products(queries, gallery)
     queries = ops.convert_to_tensor(queries)
     gallery = ops.convert_to_tensor(gallery)

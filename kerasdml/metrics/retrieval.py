@@ -45,7 +45,9 @@ def retrieval(
         gallery_labels: `(r,)` classes of the gallery, of the same kind as `labels`.
         ks: Lengths of the lists for recall@k and precision@k, each from 1 to the size
             of the gallery (one less where the queries are the gallery).
-        similarity: "cosine", "dot" or "euclidean".
+        similarity: How embeddings compare, as in `ops.similarities`: "cosine", "dot",
+            "euclidean", "squared_euclidean", "manhattan", "signal_to_noise" or
+            "hyperbolic".
         ties: Which of equally near items comes first. "index": the one of lower
             index, as a search engine would give it; "optimistic": a relevant one;
             "pessimistic": an irrelevant one. The last two bound what any order of the

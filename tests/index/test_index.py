@@ -269,8 +269,11 @@ class TestBadInput:
             build(embeddings(), ids)
 
     def test_similarity_must_be_known(self, build):
-        with pytest.raises(ValueError, match="`similarity` must be one of"):
-            build(embeddings(), similarity="l2")
+        for similarity in ("l2", "manhattan"):
+            with pytest.raises(
+                ValueError, match=f"'euclidean'. Received.*{similarity}"
+            ):
+                build(embeddings(), similarity=similarity)
 
     def test_labels_asked_for_must_exist(self, make):
         with pytest.raises(ValueError, match="built without `labels`"):

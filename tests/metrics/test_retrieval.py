@@ -42,8 +42,15 @@ def reference(
         for j, item in enumerate(gallery):
             if own and i == j:
                 continue
-            if similarity == "euclidean":
+            if similarity in ("euclidean", "squared_euclidean"):
                 s = -np.sum((query - item) ** 2)
+            elif similarity == "manhattan":
+                s = -np.sum(np.abs(query - item))
+            elif similarity == "signal_to_noise":
+                s = -np.var(query - item) / np.var(query)
+            elif similarity == "hyperbolic":
+                x, y = in_ball(query), in_ball(item)
+                s = -np.sum((x - y) ** 2) / (1 - x @ x) / (1 - y @ y)
             else:
                 s = np.sum(query * item)
             if similarity == "cosine":
@@ -68,6 +75,11 @@ def reference(
             groups = [[v for c, v in kept if c == d] for d in {c for c, _ in kept}]
         result[name] = np.mean([np.mean(group) for group in groups])
     return result
+
+
+def in_ball(embedding):
+    length = max(np.sqrt(embedding @ embedding), 1e-9)
+    return embedding * np.tanh(min(length, 2.3)) / length
 
 
 def unbalanced(n=60, dim=3, duplicates=15, seed=0):
@@ -137,6 +149,11 @@ def test_worked_example_by_classes():
         (unbalanced, "euclidean"),
         (lattice, "dot"),
         (lattice, "euclidean"),
+        (unbalanced, "squared_euclidean"),
+        (unbalanced, "manhattan"),
+        (lattice, "manhattan"),
+        (unbalanced, "signal_to_noise"),
+        (unbalanced, "hyperbolic"),
     ],
 )
 def test_agrees_with_the_definitions(data, similarity, ties, chunk_size):
@@ -145,6 +162,14 @@ def test_agrees_with_the_definitions(data, similarity, ties, chunk_size):
     assert retrieval(
         embeddings, labels, chunk_size=chunk_size, **options
     ) == pytest.approx(reference(embeddings, labels, **options))
+
+
+def test_ranks_as_the_similarities_do_on_a_gallery_apart():
+    (queries, labels), (gallery, gallery_labels) = unbalanced(), unbalanced(seed=1)
+    for similarity in ("manhattan", "signal_to_noise", "hyperbolic"):
+        data = queries[:20], labels[:20], gallery, gallery_labels
+        options = {"ks": (1, 5), "similarity": similarity}
+        assert retrieval(*data, **options) == pytest.approx(reference(*data, **options))
 
 
 @pytest.mark.parametrize("lone", [None, "exclude", "zero"])
