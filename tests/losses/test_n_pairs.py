@@ -6,13 +6,17 @@ from kerasdml.losses import NPairs
 from tests.conftest import value_and_gradient
 
 
-def formula(anchors, positives, labels, l2_weight=0.0):
+def formula(anchors, positives, labels, l2_weight=0.0, mode="mc"):
     """The loss of N pairs of different or repeated classes, in float64."""
     anchors, positives = np.asarray(anchors, float), np.asarray(positives, float)
     costs = []
     for a, p, label in zip(anchors, positives, labels, strict=True):
         excess = [a @ n - a @ p for n in positives[np.asarray(labels) != label]]
-        costs.append(np.log1p(sum(np.exp(excess))))
+        exponentials = np.exp(excess)
+        if mode == "mc":
+            costs.append(np.log1p(np.sum(exponentials)))
+        else:
+            costs.append(np.sum(np.log1p(exponentials)))
     lengths = np.mean(np.sum(anchors**2, 1)) + np.mean(np.sum(positives**2, 1))
     return np.mean(costs) + l2_weight / 4 * lengths
 
@@ -31,13 +35,14 @@ def random_pairs(count=5, dim=4):
 
 @pytest.mark.parametrize("labels", [[0, 1, 2, 3, 4], [4, 1, 4, 0, 4], [2, 2, 2, 2, 2]])
 @pytest.mark.parametrize("l2_weight", [0.0, 0.02])
-def test_agrees_with_the_formula(labels, l2_weight):
+@pytest.mark.parametrize("mode", ["mc", "ovo"])
+def test_agrees_with_the_formula(labels, l2_weight, mode):
     # A repeated class gives pairs in order: first with second, third with fourth; so
     # its pairs must be adjacent for the formula to see the same ones.
     a, p = random_pairs()
     adjacent = np.stack([a, p], axis=1).reshape(10, 4).astype("float32")
-    value = NPairs(l2_weight=l2_weight)(np.repeat(labels, 2), adjacent)
-    expected = formula(a, p, labels, l2_weight)
+    value = NPairs(mode=mode, l2_weight=l2_weight)(np.repeat(labels, 2), adjacent)
+    expected = formula(a, p, labels, l2_weight, mode)
     np.testing.assert_allclose(value, expected, rtol=1e-5, atol=1e-7)
 
 
@@ -54,24 +59,34 @@ def test_agrees_with_the_formula_on_given_pairs(pairs):
 
 
 @pytest.mark.parametrize(
-    "scale, expected",
-    # log(1 + 2 e^(-scale^2)), since the other pairs' positives are orthogonal.
-    [(0, 1.0986122887), (1, 0.5514447139), (2, 0.0359762997)],
+    "scale, mc, ovo",
+    # log(1 + 2 e^(-scale^2)), or 2 log(1 + e^(-scale^2)), since the other pairs'
+    # positives are orthogonal.
+    [
+        (0, 1.0986122887, 1.3862943611),
+        (1, 0.5514447139, 0.6265233750),
+        (2, 0.0359762997, 0.0362998558),
+    ],
 )
-def test_value_of_orthogonal_pairs(scale, expected):
+def test_value_of_orthogonal_pairs(scale, mc, ovo):
     corners = scale * np.eye(3)
-    value = call(NPairs(l2_weight=0.0), corners, corners)
-    np.testing.assert_allclose(value, expected, rtol=1e-6)
+    for mode, expected in [("mc", mc), ("ovo", ovo)]:
+        value = call(NPairs(mode=mode, l2_weight=0.0), corners, corners)
+        np.testing.assert_allclose(value, expected, rtol=1e-6)
 
 
 def test_values_worked_by_hand():
-    loss = NPairs(l2_weight=0.0)
-    square = [(1, 1), (-1, 1), (-1, -1), (1, -1)]  # log(1 + 2 e^-2 + e^-4)
-    np.testing.assert_allclose(call(loss, square, square), 0.2538560221, rtol=1e-6)
+    mc, ovo = NPairs(l2_weight=0.0), NPairs(mode="ovo", l2_weight=0.0)
+    # log(1 + 2 e^-2 + e^-4), or 2 log(1 + e^-2) + log(1 + e^-4).
+    square = [(1, 1), (-1, 1), (-1, -1), (1, -1)]
+    np.testing.assert_allclose(call(mc, square, square), 0.2538560221, rtol=1e-6)
+    np.testing.assert_allclose(call(ovo, square, square), 0.2720059500, rtol=1e-6)
     a, p = [(1, 0), (0, 1), (1, 1)], [(1, 0.5), (0.2, 1), (0.5, 1.5)]
-    np.testing.assert_allclose(call(loss, a, p), 0.8738859362, rtol=1e-6)
+    np.testing.assert_allclose(call(mc, a, p), 0.8738859362, rtol=1e-6)
+    np.testing.assert_allclose(call(ovo, a, p), 1.0461697562, rtol=1e-6)
     # Two pairs: (log(1 + e^(0.2 - 1)) + log(1 + e^(0.5 - 1))) / 2.
-    np.testing.assert_allclose(call(loss, a[:2], p[:2]), 0.4225888251, rtol=1e-6)
+    np.testing.assert_allclose(call(mc, a[:2], p[:2]), 0.4225888251, rtol=1e-6)
+    np.testing.assert_allclose(call(ovo, a[:2], p[:2]), 0.4225888251, rtol=1e-6)
 
 
 def test_weights_worked_by_hand(one_anchor, pair_gradient):
@@ -82,12 +97,19 @@ def test_weights_worked_by_hand(one_anchor, pair_gradient):
     np.testing.assert_allclose(pair_gradient(NPairs(), *pairs), expected, rtol=1e-5)
 
 
-def test_unit_vectors_pay_half_the_l2_weight():
+@pytest.mark.parametrize(
+    "form, of_unit_vectors, of_others",
+    # Of lengths 1 and 3: (1 + 9) / 4, / 2, / 1, and (1 + 3) / 2.
+    [("quarter", 0.5, 2.5), ("half", 1.0, 5.0), ("whole", 2.0, 10.0), ("length", 1, 2)],
+)
+def test_each_l2_form_has_its_factor(form, of_unit_vectors, of_others):
     corners = np.eye(3)
-    with_term, without = (
-        call(NPairs(l2_weight=weight), corners, corners) for weight in (0.002, 0.0)
-    )
-    np.testing.assert_allclose(with_term - without, 0.001, rtol=1e-4)
+    for positives, expected in [(corners, of_unit_vectors), (3 * corners, of_others)]:
+        with_term, without = (
+            call(NPairs(l2_weight=weight, l2_form=form), corners, positives)
+            for weight in (0.02, 0.0)
+        )
+        np.testing.assert_allclose(with_term - without, 0.02 * expected, rtol=1e-5)
 
 
 def test_reads_pairs_by_class_wherever_they_stand():
@@ -131,6 +153,18 @@ def test_averages_over_anchors_if_asked():
     a, p = random_pairs()
     loss = NPairs(l2_weight=0.0, average="anchors")
     np.testing.assert_allclose(call(loss, a, p), formula(a, p, range(5)) / 2, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "bad, message",
+    [
+        ({"mode": "all"}, "`mode` must be 'mc' or 'ovo'. Received: mode='all'"),
+        ({"l2_form": "tf"}, "`l2_form` must be one of .* Received: l2_form='tf'"),
+    ],
+)
+def test_rejects_names_it_does_not_know(bad, message):
+    with pytest.raises(ValueError, match=message):
+        NPairs(**bad)
 
 
 def test_rejects_a_negative_weight():
