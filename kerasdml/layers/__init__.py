@@ -1,15 +1,21 @@
 """Layers: what is trained or remembered beside the embedder, and parts of embedders."""
 
+from kerasdml.layers.boundaries import Boundaries
+from kerasdml.layers.moving_average import MovingAverage
 from kerasdml.layers.normalization import L2Normalization
 from kerasdml.layers.pooling import GeM
+from kerasdml.layers.predictor import Predictor
 from kerasdml.layers.preprocessing import ImageNetPreprocessing
 from kerasdml.layers.proxies import Proxies
 from kerasdml.layers.stateful import Seed, StatefulLayer
 
 __all__ = [
+    "Boundaries",
     "GeM",
     "ImageNetPreprocessing",
     "L2Normalization",
+    "MovingAverage",
+    "Predictor",
     "Proxies",
     "Seed",
     "StatefulLayer",

@@ -3,11 +3,15 @@
 `PairLoss` and `ProxyLoss` are what a loss of your own builds on.
 """
 
+from kerasdml.losses.angular import Angular
 from kerasdml.losses.arc_face import ArcFace
+from kerasdml.losses.base import ClassLoss as ClassLoss
 from kerasdml.losses.base import MetricLoss as MetricLoss
 from kerasdml.losses.base import PairLoss as PairLoss
 from kerasdml.losses.base import ProxyLoss as ProxyLoss
 from kerasdml.losses.binomial_deviance import BinomialDeviance
+from kerasdml.losses.centroid_triplet import CentroidTriplet
+from kerasdml.losses.center import Center
 from kerasdml.losses.circle import Circle
 from kerasdml.losses.contrastive import Contrastive
 from kerasdml.losses.contrastive_bayesian import ContrastiveBayesian
@@ -15,6 +19,7 @@ from kerasdml.losses.cos_face import CosFace
 from kerasdml.losses.embedding_norm import EmbeddingNorm
 from kerasdml.losses.generalized_lifted_structure import GeneralizedLiftedStructure
 from kerasdml.losses.global_orthogonal import GlobalOrthogonal
+from kerasdml.losses.intra_pair_variance import IntraPairVariance
 from kerasdml.losses.koleo import KoLeo
 from kerasdml.losses.lifted_structure import LiftedStructure
 from kerasdml.losses.margin import Margin
@@ -26,16 +31,23 @@ from kerasdml.losses.normalized_softmax import NormalizedSoftmax
 from kerasdml.losses.nt_xent import NTXent
 from kerasdml.losses.proxy_anchor import ProxyAnchor
 from kerasdml.losses.proxy_nca import ProxyNCA
+from kerasdml.losses.ranked_list import RankedList
+from kerasdml.losses.soft_nearest_neighbor import SoftNearestNeighbor
 from kerasdml.losses.sub_center_arc_face import SubCenterArcFace
 from kerasdml.losses.sum import Sum
 from kerasdml.losses.sup_con import SupCon
+from kerasdml.losses.threshold_consistent_margin import ThresholdConsistentMargin
 from kerasdml.losses.triplet import Triplet
+from kerasdml.losses.tuplet_margin import TupletMargin
 from kerasdml.losses.weighted_pairs import WeightedPairs
 from kerasdml.losses.zero_mean import ZeroMean
 
 __all__ = [
+    "Angular",
     "ArcFace",
     "BinomialDeviance",
+    "CentroidTriplet",
+    "Center",
     "Circle",
     "Contrastive",
     "ContrastiveBayesian",
@@ -43,6 +55,7 @@ __all__ = [
     "EmbeddingNorm",
     "GeneralizedLiftedStructure",
     "GlobalOrthogonal",
+    "IntraPairVariance",
     "KoLeo",
     "LiftedStructure",
     "Margin",
@@ -54,10 +67,14 @@ __all__ = [
     "NormalizedSoftmax",
     "ProxyAnchor",
     "ProxyNCA",
+    "RankedList",
+    "SoftNearestNeighbor",
     "SubCenterArcFace",
     "Sum",
     "SupCon",
+    "ThresholdConsistentMargin",
     "Triplet",
+    "TupletMargin",
     "WeightedPairs",
     "ZeroMean",
 ]
