@@ -1,0 +1,112 @@
+"""Distance-weighted sampling of negatives."""
+
+import keras
+from keras import ops
+
+from kerasdml.layers import Seed
+from kerasdml.miners.base import Miner
+
+
+@keras.saving.register_keras_serializable(package="kerasdml.miners")
+class DistanceWeighted(Miner):
+    """Draws negatives so that all distances are seen about equally often.
+
+    On a sphere nearly all points are at a distance of about sqrt(2), where negatives
+    teach nothing. So a negative at distance `d`, in `dim` dimensions, is drawn with a
+    probability proportional to the inverse of how dense points are there:
+
+        1 / density = d^(2 - dim) * (1 - d^2 / 4)^((3 - dim) / 2)
+
+    What is closer than `cutoff` counts as being there, and what is not closer than
+    `farthest` is not drawn, unless an anchor has no closer negative: then all of its
+    negatives are equally probable. Positives are all kept.
+
+    An anchor draws distinct negatives, one after the other, as long as it has any that
+    can be drawn; the paper's may repeat, which a selection of pairs cannot tell.
+    Probabilities are compared within a row, on a log scale, and never underflow.
+
+    It is for losses with `similarity="cosine"`, from which the distances of unit
+    vectors follow.
+
+    Args:
+        cutoff: The distance of unit vectors below which the probability rises no
+            further, above 0. Paper: 0.5.
+        farthest: The distance, above `cutoff` and at most 2, from which on negatives
+            are left out. The authors' code: 1.4, where the loss `Margin` has no cost.
+        count: How many negatives an anchor draws, at least 1; `None`, the default, as
+            many as it has positives, as in the paper.
+        seed: Integer that the draws follow from; `None` takes a random one.
+
+    Raises:
+        ValueError: If an argument is out of its range.
+
+    Example:
+
+    >>> miner = kerasdml.miners.DistanceWeighted()
+    >>> model.compile("adam", loss=kerasdml.losses.Margin(miner=miner))
+
+    Source: Wu et al., "Sampling Matters in Deep Embedding Learning", ICCV 2017,
+    https://arxiv.org/abs/1706.07567. The authors' code scales the probabilities by the
+    largest of the whole batch, so that rows of distant negatives underflow and are
+    drawn from uniformly; this does not.
+    """
+
+    def __init__(self, *, cutoff=0.5, farthest=1.4, count=None, seed=None):
+        if not 0 < cutoff < farthest <= 2:
+            raise ValueError(
+                "`cutoff` must be above 0 and below `farthest`, which must be at most "
+                f"2. Received: cutoff={cutoff}, farthest={farthest}."
+            )
+        if count is not None and count < 1:
+            raise ValueError(
+                f"`count` must be at least 1, or `None`. Received: count={count}."
+            )
+        self.cutoff = cutoff
+        self.farthest = farthest
+        self.count = count
+        self.seed = seed
+        self.draws = _Draws(seed=seed, name="distance_weighted")
+
+    @property
+    def layers(self):
+        return [self.draws]
+
+    def __call__(self, similarities, positives, negatives):
+        logits = self.log_weights(similarities, negatives)
+        counts = ops.sum(ops.cast(positives, "int32"), axis=1, keepdims=True)
+        if self.count is not None:
+            counts = ops.full_like(counts, self.count)
+        # The largest of log weights plus Gumbel noise are a draw without repetition.
+        noisy = logits + ops.cast(self.draws.gumbel(ops.shape(logits)), logits.dtype)
+        ranked = -ops.sort(-noisy, axis=1)
+        last = ops.minimum(counts, ops.shape(logits)[1]) - 1
+        least = ops.take_along_axis(ranked, ops.maximum(last, 0), axis=1)
+        drawn = ops.logical_and(noisy >= least, counts > 0)
+        return positives, ops.logical_and(drawn, logits > float("-inf"))
+
+    def log_weights(self, similarities, negatives):
+        """Returns `(q, r)` logs of unscaled probabilities; -inf where there is none."""
+        squares = ops.maximum(2.0 - 2.0 * similarities, self.cutoff**2)
+        close = ops.logical_and(negatives, squares < self.farthest**2)
+        squares = ops.where(close, squares, 1.0)
+        dim = float(self.draws.dim)
+        weights = (2.0 - dim) / 2.0 * ops.log(squares)
+        weights -= (dim - 3.0) / 2.0 * ops.log1p(-squares / 4.0)
+        some = ops.any(close, axis=1, keepdims=True)
+        drawable = ops.where(some, close, negatives)
+        weights = ops.where(close, weights, 0.0)
+        return ops.where(drawable, weights, float("-inf"))
+
+
+class _Draws(Seed):
+    """The random numbers, and the size of the embeddings."""
+
+    def build(self, dim):
+        self.dim = dim
+        self.built = True
+
+    def gumbel(self, shape):
+        """Returns standard Gumbel noise."""
+        tiny = 1e-30  # log(0) would be infinite
+        u = keras.random.uniform(shape, minval=tiny, seed=self.seed_generator)
+        return -ops.log(-ops.log(u))
