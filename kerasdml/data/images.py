@@ -20,6 +20,7 @@ def images(
     batch_size: int = 64,
     batches=None,
     augment=False,
+    views: int = 1,
     fields: dict | None = None,
     channels: int | None = None,
     seed: int = 0,
@@ -38,6 +39,10 @@ def images(
     position in `source`, whatever batch it is in and wherever training resumes; only
     where a batch holds a picture more than once, each copy is varied differently.
 
+    For training without class labels, such as by `losses.VICReg` or `losses.NTXent`,
+    `views=2` puts each picture into its batch twice, varied independently, under a
+    label of its own.
+
     Args:
         source: `(n, h, w)` or `(n, h, w, channels)` uint8 pictures, a list of n paths
             of JPEG, PNG, GIF or BMP files, or a `Pack` of either.
@@ -50,6 +55,10 @@ def images(
             epoch to `(steps, b)` positions in `source`, with an attribute `steps`.
         augment: `False`, `True` for the defaults of `data.Augment`, an `Augment`, or a
             dict of its arguments.
+        views: How often a picture comes in its batch, at least 1, each time varied
+            independently, by `seed`, epoch, position and number of the view; they lie
+            side by side. From 2 up the label is the position of the picture in
+            `source`, in place of any class; batches hold `views` times as many.
         fields: Further arrays of length n by name, for losses that need them.
         channels: 1 for grey, 3 for colour; `None` keeps what there is. Files are taken
             as colour if any of a few of them is.
@@ -72,7 +81,18 @@ def images(
     >>> batches = kerasdml.data.balanced_batches(pack.labels, classes=32, per_class=4)
     >>> train = kerasdml.data.images(pack, size=64, augment=True, batches=batches)
     >>> model.fit(train, epochs=10)
+
+    Without class labels, all pictures once an epoch, in random order:
+
+    >>> order = kerasdml.data.balanced_batches(range(len(paths)), 128, per_class=1)
+    >>> train = kerasdml.data.images(
+    ...     paths, size=64, augment=True, batches=order, views=2
+    ... )
+    >>> model = kerasdml.MetricModel(kerasdml.models.Embedder("conv4", dim=64))
+    >>> model.compile("adam", loss=kerasdml.losses.NTXent(temperature=0.2))
+    >>> model.fit(train, epochs=10)
     """
+    _check_views(views, labels)
     if isinstance(source, Pack):
         labels = source.labels if labels is None else labels
         source = source.images
@@ -86,11 +106,18 @@ def images(
     if channels not in (None, 1, 3):
         raise ValueError(f"`channels` must be 1 or 3. Received: channels={channels}.")
     source = _as_source(source)
+    classes = labels
+    if views > 1:
+        # Any picture can stand in for one that cannot be read.
+        labels, classes = np.arange(len(source)), np.zeros(len(source), int)
     columns = _columns(labels, fields, len(source))
-    positions = _usable(source, labels, batches, on_error)
+    positions = _usable(source, classes, batches, on_error)
 
     def draws(epoch):
-        return tf.random.stateless_uniform((len(source), Augment.DRAWS), (seed, epoch))
+        # The views last in the order of drawing, so that their number changes none.
+        shape = views, len(source), Augment.DRAWS
+        by_view = tf.random.stateless_uniform(shape, (seed, epoch))
+        return tf.transpose(by_view, (1, 0, 2))
 
     if batches is None:
         plan = _one_pass(positions, draws(initial_epoch), batch_size)
@@ -105,6 +132,8 @@ def images(
         dataset = _from_files(source, plan, size, channels, batch_size)
 
     def finish(pictures, at, draws):
+        pictures, at = tf.repeat(pictures, views, axis=0), tf.repeat(at, views)
+        draws = tf.reshape(draws, (-1, Augment.DRAWS))
         if augment:
             pictures = augment(pictures, _turn_repeats(draws, at))
         picked = {name: tf.gather(column, at) for name, column in columns.items()}
@@ -184,6 +213,17 @@ def _from_files(paths, plan, size, channels, batch_size):
     endless = bool(count == tf.data.INFINITE_CARDINALITY)
     dataset = loaded.batch(batch_size, drop_remainder=endless)
     return dataset.apply(tf.data.experimental.assert_cardinality(count))
+
+
+def _check_views(views, labels):
+    if views < 1:
+        raise ValueError(f"`views` must be at least 1. Received: views={views}.")
+    if views > 1 and labels is not None:
+        raise ValueError(
+            "With `views` above 1 the label is the picture's position, and there is no "
+            f"room for `labels`: pass them in `fields`. Received: views={views} and "
+            "labels."
+        )
 
 
 def _as_augment(augment):
