@@ -242,7 +242,8 @@ class PairLoss(MetricLoss):
             self.negative_at,
         )
         if self.miner:
-            mined = self.miner(ops.stop_gradient(s), positives, negatives)
+            seen = (anchors, references) if self.miner.needs_examples else ()
+            mined = self.miner(ops.stop_gradient(s), positives, negatives, *seen)
             positives, negatives = mined
         return s, positives, negatives
 

@@ -12,6 +12,9 @@ class Miner(Configured, abc.ABC):
     the positives and some of the negatives. No gradient flows through the choice.
     """
 
+    # Whether it is called with two further arguments, the `References` that the rows
+    # and the columns stand for: their embeddings and labels.
+    needs_examples = False
     # The layers that hold a miner's state, if it has any; its loss lists them too.
     layers = ()
 

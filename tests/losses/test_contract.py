@@ -18,11 +18,17 @@ FURTHER = [
     losses.Triplet(negatives="hard", margin="soft", average="anchors"),
     losses.Triplet(negatives="semi_hard", margin="soft", average="active"),
     losses.Triplet(similarity="euclidean", margin=1.0),
+    losses.Triplet(
+        miner=miners.MultiLabel(), similarity="squared_euclidean", margin=0.5
+    ),
+    losses.ContrastiveBayesian(aggregation="sqrt", variance="mean"),
+    losses.ContrastiveBayesian(aggregation="const", hardest=3),
     losses.Contrastive(average="pairs"),
     losses.Contrastive(similarity="euclidean", margin=-1.0, positive_margin=0.0),
     losses.Contrastive(miner=miners.BatchHard()),
     losses.MultiSimilarity(miner=miners.MultiSimilarity(), average="active"),
     losses.LiftedStructure(similarity="cosine"),
+    losses.NPairs(mode="ovo", l2_form="length"),
     losses.NPairs(l2_weight=0.0, similarity="cosine"),
     losses.ProxyNCA(num_classes=4, include_positive=False),
 ]
