@@ -3,6 +3,8 @@
 `PairLoss` and `ProxyLoss` are what a loss of your own builds on.
 """
 
+from kerasdml.losses.ada_cos import AdaCos
+from kerasdml.losses.ada_face import AdaFace
 from kerasdml.losses.angular import Angular
 from kerasdml.losses.arc_face import ArcFace
 from kerasdml.losses.base import ClassLoss as ClassLoss
@@ -10,19 +12,23 @@ from kerasdml.losses.base import MetricLoss as MetricLoss
 from kerasdml.losses.base import PairLoss as PairLoss
 from kerasdml.losses.base import ProxyLoss as ProxyLoss
 from kerasdml.losses.binomial_deviance import BinomialDeviance
-from kerasdml.losses.centroid_triplet import CentroidTriplet
 from kerasdml.losses.center import Center
+from kerasdml.losses.centroid_triplet import CentroidTriplet
 from kerasdml.losses.circle import Circle
 from kerasdml.losses.contrastive import Contrastive
 from kerasdml.losses.contrastive_bayesian import ContrastiveBayesian
 from kerasdml.losses.cos_face import CosFace
+from kerasdml.losses.curricular_face import CurricularFace
 from kerasdml.losses.embedding_norm import EmbeddingNorm
 from kerasdml.losses.generalized_lifted_structure import GeneralizedLiftedStructure
 from kerasdml.losses.global_orthogonal import GlobalOrthogonal
 from kerasdml.losses.intra_pair_variance import IntraPairVariance
 from kerasdml.losses.koleo import KoLeo
 from kerasdml.losses.lifted_structure import LiftedStructure
+from kerasdml.losses.mag_face import MagFace
 from kerasdml.losses.margin import Margin
+from kerasdml.losses.modality_aware_triplet import ModalityAwareTriplet
+from kerasdml.losses.multi_proxies_anchor import MultiProxiesAnchor
 from kerasdml.losses.multi_similarity import MultiSimilarity
 from kerasdml.losses.multiple_negatives_ranking import MultipleNegativesRanking
 from kerasdml.losses.n_pairs import NPairs
@@ -32,7 +38,9 @@ from kerasdml.losses.nt_xent import NTXent
 from kerasdml.losses.proxy_anchor import ProxyAnchor
 from kerasdml.losses.proxy_nca import ProxyNCA
 from kerasdml.losses.ranked_list import RankedList
+from kerasdml.losses.smooth_ap import SmoothAP
 from kerasdml.losses.soft_nearest_neighbor import SoftNearestNeighbor
+from kerasdml.losses.soft_triple import SoftTriple
 from kerasdml.losses.sub_center_arc_face import SubCenterArcFace
 from kerasdml.losses.sum import Sum
 from kerasdml.losses.sup_con import SupCon
@@ -43,32 +51,40 @@ from kerasdml.losses.weighted_pairs import WeightedPairs
 from kerasdml.losses.zero_mean import ZeroMean
 
 __all__ = [
+    "AdaCos",
+    "AdaFace",
     "Angular",
     "ArcFace",
     "BinomialDeviance",
-    "CentroidTriplet",
     "Center",
+    "CentroidTriplet",
     "Circle",
     "Contrastive",
     "ContrastiveBayesian",
     "CosFace",
+    "CurricularFace",
     "EmbeddingNorm",
     "GeneralizedLiftedStructure",
     "GlobalOrthogonal",
     "IntraPairVariance",
     "KoLeo",
     "LiftedStructure",
+    "MagFace",
     "Margin",
-    "MultiSimilarity",
+    "ModalityAwareTriplet",
     "MultipleNegativesRanking",
+    "MultiProxiesAnchor",
+    "MultiSimilarity",
     "NCA",
+    "NormalizedSoftmax",
     "NPairs",
     "NTXent",
-    "NormalizedSoftmax",
     "ProxyAnchor",
     "ProxyNCA",
     "RankedList",
+    "SmoothAP",
     "SoftNearestNeighbor",
+    "SoftTriple",
     "SubCenterArcFace",
     "Sum",
     "SupCon",

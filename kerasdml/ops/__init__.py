@@ -1,5 +1,6 @@
 """Pure functions on tensors, written with `keras.ops` alone."""
 
+from kerasdml.ops.centers import center_distances, class_similarities
 from kerasdml.ops.distances import safe_sqrt
 from kerasdml.ops.margins import (
     of_own,
@@ -13,17 +14,24 @@ from kerasdml.ops.masks import (
     standardize_labels,
     tag_similarities,
 )
-from kerasdml.ops.pairing import pair_in_order
+from kerasdml.ops.pairing import centered, pair_in_order, paired_views
 from kerasdml.ops.poincare import exp_at_origin, poincare_distances
-from kerasdml.ops.ranking import semi_hard_hinge, triplet_hinge
+from kerasdml.ops.ranking import (
+    semi_hard_hinge,
+    semi_hard_pairs,
+    triplet_counts,
+    triplet_hinge,
+)
 from kerasdml.ops.reductions import (
     cross_entropies,
+    first_largest,
     log1p_sum_exp,
     log_sum_exp,
     masked_max,
     masked_min,
     row_shares_of_mean,
 )
+from kerasdml.ops.row_blocks import by_row_blocks
 from kerasdml.ops.similarities import (
     SIMILARITIES,
     check_similarity,
@@ -35,9 +43,14 @@ from kerasdml.ops.weighting import pair_weights
 
 __all__ = [
     "SIMILARITIES",
+    "centered",
+    "center_distances",
+    "by_row_blocks",
     "check_similarity",
+    "class_similarities",
     "cross_entropies",
     "exp_at_origin",
+    "first_largest",
     "flatten_labels",
     "log1p_sum_exp",
     "log_sum_exp",
@@ -47,16 +60,19 @@ __all__ = [
     "of_own",
     "pair_in_order",
     "pair_masks",
+    "paired_views",
     "pair_weights",
     "poincare_distances",
     "row_shares_of_mean",
     "safe_sqrt",
     "semi_hard_hinge",
+    "semi_hard_pairs",
     "similarities",
     "soft_rank_costs",
     "softmax_costs",
     "standardize_labels",
     "tag_similarities",
+    "triplet_counts",
     "triplet_hinge",
     "with_anchor",
     "with_angle_added",

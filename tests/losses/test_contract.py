@@ -31,6 +31,10 @@ FURTHER = [
     losses.NPairs(mode="ovo", l2_form="length"),
     losses.NPairs(l2_weight=0.0, similarity="cosine"),
     losses.ProxyNCA(num_classes=4, include_positive=False),
+    losses.MultiProxiesAnchor(num_classes=4, aggregation="data"),
+    losses.MultiProxiesAnchor(num_classes=4, aggregation="mixed"),
+    losses.ModalityAwareTriplet(weighting="published"),
+    losses.ModalityAwareTriplet(weighting=None),
 ]
 
 
