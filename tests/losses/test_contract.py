@@ -30,6 +30,7 @@ FURTHER = [
     losses.LiftedStructure(similarity="cosine"),
     losses.NPairs(mode="ovo", l2_form="length"),
     losses.NPairs(l2_weight=0.0, similarity="cosine"),
+    losses.MultipleNegativesRanking(symmetric=True),
     losses.ProxyNCA(num_classes=4, include_positive=False),
     losses.MultiProxiesAnchor(num_classes=4, aggregation="data"),
     losses.MultiProxiesAnchor(num_classes=4, aggregation="mixed"),
