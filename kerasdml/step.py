@@ -32,6 +32,16 @@ class Step:
         finally:
             self.fields, self.training, self.recorded = before
 
+    def field(self, name):
+        """Returns the field of that name, or raises a `ValueError` if there is none."""
+        if name not in self.fields:
+            raise ValueError(
+                f"The loss needs the field {name!r}: train with kerasdml.MetricModel, "
+                f"on a dict of labels with the keys 'label' and {name!r}. Received: "
+                f"{sorted(self.fields)}."
+            )
+        return self.fields[name]
+
     def record(self, name, value):
         """Puts a scalar into the logs of the step."""
         self.recorded[name] = value

@@ -7,6 +7,7 @@ from kerasdml.losses.ada_cos import AdaCos
 from kerasdml.losses.ada_face import AdaFace
 from kerasdml.losses.angular import Angular
 from kerasdml.losses.arc_face import ArcFace
+from kerasdml.losses.barlow_twins import BarlowTwins
 from kerasdml.losses.base import ClassLoss as ClassLoss
 from kerasdml.losses.base import MetricLoss as MetricLoss
 from kerasdml.losses.base import PairLoss as PairLoss
@@ -19,11 +20,14 @@ from kerasdml.losses.contrastive import Contrastive
 from kerasdml.losses.contrastive_bayesian import ContrastiveBayesian
 from kerasdml.losses.cos_face import CosFace
 from kerasdml.losses.curricular_face import CurricularFace
+from kerasdml.losses.dynamic_proxy_nca import DynamicProxyNCA
 from kerasdml.losses.embedding_norm import EmbeddingNorm
 from kerasdml.losses.generalized_lifted_structure import GeneralizedLiftedStructure
 from kerasdml.losses.global_orthogonal import GlobalOrthogonal
+from kerasdml.losses.instance import Instance
 from kerasdml.losses.intra_pair_variance import IntraPairVariance
 from kerasdml.losses.koleo import KoLeo
+from kerasdml.losses.large_margin_softmax import LargeMarginSoftmax
 from kerasdml.losses.lifted_structure import LiftedStructure
 from kerasdml.losses.mag_face import MagFace
 from kerasdml.losses.margin import Margin
@@ -35,18 +39,23 @@ from kerasdml.losses.n_pairs import NPairs
 from kerasdml.losses.nca import NCA
 from kerasdml.losses.normalized_softmax import NormalizedSoftmax
 from kerasdml.losses.nt_xent import NTXent
+from kerasdml.losses.p2s_grad import P2SGrad
 from kerasdml.losses.proxy_anchor import ProxyAnchor
 from kerasdml.losses.proxy_nca import ProxyNCA
 from kerasdml.losses.ranked_list import RankedList
+from kerasdml.losses.recall_at_k import RecallAtK
+from kerasdml.losses.simsiam import SimSiam
 from kerasdml.losses.smooth_ap import SmoothAP
 from kerasdml.losses.soft_nearest_neighbor import SoftNearestNeighbor
 from kerasdml.losses.soft_triple import SoftTriple
+from kerasdml.losses.sphere_face import SphereFace
 from kerasdml.losses.sub_center_arc_face import SubCenterArcFace
 from kerasdml.losses.sum import Sum
 from kerasdml.losses.sup_con import SupCon
 from kerasdml.losses.threshold_consistent_margin import ThresholdConsistentMargin
 from kerasdml.losses.triplet import Triplet
 from kerasdml.losses.tuplet_margin import TupletMargin
+from kerasdml.losses.vicreg import VICReg
 from kerasdml.losses.weighted_pairs import WeightedPairs
 from kerasdml.losses.zero_mean import ZeroMean
 
@@ -55,6 +64,7 @@ __all__ = [
     "AdaFace",
     "Angular",
     "ArcFace",
+    "BarlowTwins",
     "BinomialDeviance",
     "Center",
     "CentroidTriplet",
@@ -63,11 +73,14 @@ __all__ = [
     "ContrastiveBayesian",
     "CosFace",
     "CurricularFace",
+    "DynamicProxyNCA",
     "EmbeddingNorm",
     "GeneralizedLiftedStructure",
     "GlobalOrthogonal",
+    "Instance",
     "IntraPairVariance",
     "KoLeo",
+    "LargeMarginSoftmax",
     "LiftedStructure",
     "MagFace",
     "Margin",
@@ -79,18 +92,23 @@ __all__ = [
     "NormalizedSoftmax",
     "NPairs",
     "NTXent",
+    "P2SGrad",
     "ProxyAnchor",
     "ProxyNCA",
     "RankedList",
+    "RecallAtK",
+    "SimSiam",
     "SmoothAP",
     "SoftNearestNeighbor",
     "SoftTriple",
+    "SphereFace",
     "SubCenterArcFace",
     "Sum",
     "SupCon",
     "ThresholdConsistentMargin",
     "Triplet",
     "TupletMargin",
+    "VICReg",
     "WeightedPairs",
     "ZeroMean",
 ]

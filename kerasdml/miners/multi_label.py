@@ -61,6 +61,7 @@ class MultiLabel(Miner):
     """
 
     needs_examples = True
+    row_wise = False
 
     def __init__(
         self,
