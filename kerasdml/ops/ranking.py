@@ -68,7 +68,7 @@ def semi_hard_hinge(similarities, positives, negatives, hinge):
         ops.stop_gradient(similarities),
         positives,
         negatives,
-        lambda x: -_raised(-x),
+        _lowered,
     )
     violations = _taken(similarities, chosen) - similarities
     triplets = ops.logical_and(positives, ops.any(negatives, axis=1, keepdims=True))
@@ -77,8 +77,54 @@ def semi_hard_hinge(similarities, positives, negatives, hinge):
     return ops.sum(costs, axis=1), counts
 
 
+def triplet_counts(similarities, positives, negatives, margin):
+    """Counts the triplets in which `s_n >= s_p - margin`, up to rounding, by pair.
+
+    Args:
+        similarities: `(q, r)`.
+        positives: `(q, r)` booleans.
+        negatives: `(q, r)` booleans, disjoint from `positives`.
+        margin: By how much a positive p may be closer than the negative n.
+
+    Returns:
+        `(q, r)` floats: of a positive the negatives it is in such a triplet with, of a
+        negative the positives, and 0 of what is neither.
+    """
+    pairs = ops.stop_gradient(similarities), positives, negatives
+    weights = _found(
+        _weights_by_passes, _weights_by_sorting, *pairs, lambda x: _lowered(x - margin)
+    )
+    return ops.abs(weights)
+
+
+def semi_hard_pairs(similarities, positives, negatives):
+    """Selects positives that have a semi-hard negative, and these negatives.
+
+    It is the closest of the negatives that are farther away than the positive, by more
+    than rounding.
+
+    Args:
+        similarities: `(q, r)`.
+        positives: `(q, r)` booleans.
+        negatives: `(q, r)` booleans, disjoint from `positives`.
+
+    Returns:
+        `positives, negatives`: two `(q, r)` booleans.
+    """
+    pairs = ops.stop_gradient(similarities), positives, negatives
+    chosen = _found(_chosen_by_passes, _chosen_by_sorting, *pairs, _lowered)
+    farther = _taken(pairs[0], chosen) < _lowered(pairs[0])
+    some = ops.logical_and(positives, ops.any(negatives, axis=1, keepdims=True))
+    kept = ops.logical_and(some, farther)
+    return kept, _put(ops.cast(kept, "int32"), chosen) > 0
+
+
 def _raised(x):
     return x + _RESOLUTION * (1.0 + ops.abs(x))
+
+
+def _lowered(x):
+    return -_raised(-x)
 
 
 def _found(by_passes, by_sorting, *pairs):
@@ -108,7 +154,7 @@ def _weights_by_passes(values, positives, negatives, moved, most):
 
     # No pair is both. As `ops.zeros` this would be a constant, held between the steps.
     zeros = ops.cast(ops.logical_and(positives, negatives), values.dtype)
-    return _passes(count, zeros, values, positives, most)
+    return passes(count, zeros, values, positives, most)
 
 
 def _chosen_by_passes(values, positives, negatives, moved, most):
@@ -121,22 +167,24 @@ def _chosen_by_passes(values, positives, negatives, moved, most):
         closest = ops.where(some, _argmax(values, farther), farthest)
         return ops.where(positive, _places(closest, values), chosen)
 
-    return _passes(choose, ops.cast(positives, "int32"), values, positives, most)
+    return passes(choose, ops.cast(positives, "int32"), values, positives, most)
 
 
-def _passes(step, state, values, positives, most):
+def passes(step, state, values, positives, most, number_dtype="int8"):
     """Applies `state = step(state, positive, value)` to each anchor's next positive.
 
     Args:
         step: Function of the state, the `(q, r)` boolean that is true of the positive,
             and its `(q, 1)` value: 0 for an anchor that has no further one.
-        state: `(q, r)`.
+        state: `(q, r)`, or a tuple of such.
         values: `(q, r)`.
         positives: `(q, r)` booleans.
         most: The number of passes, the most positives that an anchor has.
+        number_dtype: The dtype that holds `most`, narrow since `(q, r)` numbers of it
+            live through all passes.
     """
-    # XLA cannot sum bytes; kept as bytes, since it lives through all passes.
-    number = ops.cast(ops.cumsum(ops.cast(positives, "int32"), axis=1), "int8")
+    # XLA cannot sum narrow integers.
+    number = ops.cast(ops.cumsum(ops.cast(positives, "int32"), axis=1), number_dtype)
 
     def body(i, state):
         positive = ops.logical_and(positives, number == i)
@@ -144,11 +192,12 @@ def _passes(step, state, values, positives, most):
         state = step(state, positive, value)
         # Always 1, but read from the state: or else TensorFlow would run several passes
         # at once, each with arrays of its own.
-        one = ops.cast(ops.isfinite(ops.cast(state[0, 0], "float32")), "int8")
-        return i + one, state
+        first = state[0] if isinstance(state, tuple) else state
+        one = ops.isfinite(ops.cast(first[0, 0], "float32"))
+        return i + ops.cast(one, number_dtype), state
 
-    most = ops.cast(most, "int8")
-    start = ops.ones((), "int8"), state
+    most = ops.cast(most, number_dtype)
+    start = ops.ones((), number_dtype), state
     return ops.while_loop(lambda i, _: i <= most, body, start)[1]
 
 
