@@ -1,5 +1,6 @@
 """Batches of pictures and labels, as a `tf.data.Dataset`."""
 
+import itertools
 import os
 import warnings
 
@@ -31,8 +32,10 @@ def images(
 
     With `batches` the data set is endless: epoch after epoch of those batches, for
     `fit`. Its shapes are static, and its attribute `steps_per_epoch` is
-    `batches.steps`. Without, it is one pass in the order of `source`, for evaluation;
-    its last batch may be smaller.
+    `batches.steps`. Where batches depend on what a callback learned, as those of
+    `data.hard_class_batches` and `data.cluster_batches` do, it is one epoch, planned
+    anew whenever it begins, which `fit` does for each. Without `batches`, it is one
+    pass in the order of `source`, for evaluation; its last batch may be smaller.
 
     Pictures are resized (bilinear, antialiased, sides independently) and then varied as
     `augment` says. What happens to a picture follows from `seed`, the epoch and its
@@ -48,11 +51,13 @@ def images(
             of JPEG, PNG, GIF or BMP files, or a `Pack` of either.
         labels: `(n,)` integers, or `(n, l)` numbers: multi-hot labels, graded ones, or
             a teacher's embeddings. `None` takes those of the pack; where there are
-            none, batches hold pictures only.
+            none, batches hold pictures only. `data.cluster_batches` bring their own.
         size: Height and width of the results, in pixels; one number for a square.
         batch_size: Pictures in a batch, where there are no `batches`.
         batches: What `data.balanced_batches` returns: a callable from the number of an
-            epoch to `(steps, b)` positions in `source`, with an attribute `steps`.
+            epoch to `(steps, b)` positions in `source`, with an attribute `steps`. One
+            that changes between epochs has an attribute `changes`, which is true; one
+            that brings labels has them in `labels`, `(n,)`.
         augment: `False`, `True` for the defaults of `data.Augment`, an `Augment`, or a
             dict of its arguments.
         views: How often a picture comes in its batch, at least 1, each time varied
@@ -73,8 +78,9 @@ def images(
         `fields`; `images (b, h, w, channels)` float32 from 0 to 255.
 
     Raises:
-        ValueError: If a shape, type, length or range is not as above, if files cannot
-            be read, or if `on_error="skip"` leaves a planned class without pictures.
+        ValueError: If a shape, type, length or range is not as above, if there are two
+            kinds of labels, if files cannot be read, or if `on_error="skip"` leaves a
+            planned class without pictures.
 
     Example:
 
@@ -93,9 +99,15 @@ def images(
     >>> model.fit(train, epochs=10)
     """
     _check_views(views, labels)
+    own = getattr(batches, "labels", None)
+    if own is not None and labels is not None:
+        raise ValueError(
+            f"`labels` must be None: {type(batches).__name__} brings its own."
+        )
     if isinstance(source, Pack):
         labels = source.labels if labels is None else labels
         source = source.images
+    labels = labels if own is None else own
     augment = _as_augment(augment)
     size = _as_size(size)
     if batch_size < 1 or initial_epoch < 0:
@@ -114,7 +126,7 @@ def images(
     positions = _usable(source, classes, batches, on_error)
 
     def draws(epoch):
-        # The views last in the order of drawing, so that their number changes none.
+        # View after view, so that the first are the same however many there are.
         shape = views, len(source), Augment.DRAWS
         by_view = tf.random.stateless_uniform(shape, (seed, epoch))
         return tf.transpose(by_view, (1, 0, 2))
@@ -123,13 +135,14 @@ def images(
         plan = _one_pass(positions, draws(initial_epoch), batch_size)
     else:
         shape = _check_batches(batches, len(source), initial_epoch)
-        plan = _endless(positions, draws, batches, shape, initial_epoch)
+        plan = _planned(positions, draws, batches, shape, initial_epoch)
         batch_size = shape[1]
     if isinstance(source, np.ndarray):
         dataset = _from_array(source, plan, size, channels)
     else:
         channels = channels or files.channels_of([source[i] for i in positions])
-        dataset = _from_files(source, plan, size, channels, batch_size)
+        even = batches is not None
+        dataset = _from_files(source, plan, size, channels, batch_size, even)
 
     def finish(pictures, at, draws):
         pictures, at = tf.repeat(pictures, views, axis=0), tf.repeat(at, views)
@@ -137,6 +150,8 @@ def images(
         if augment:
             pictures = augment(pictures, _turn_repeats(draws, at))
         picked = {name: tf.gather(column, at) for name, column in columns.items()}
+        if own is not None:
+            picked["label"] = _labels_of(batches, at)
         if not picked:
             return pictures
         return pictures, picked if fields else picked["label"]
@@ -153,8 +168,11 @@ def _one_pass(positions, draws, batch_size):
     return tf.data.Dataset.from_tensor_slices(pairs).batch(batch_size)
 
 
-def _endless(positions, draws, batches, shape, initial_epoch):
-    """The planned batches of positions and their draws, epoch after epoch."""
+def _planned(positions, draws, batches, shape, initial_epoch):
+    """The planned batches of positions and their draws, epoch after epoch.
+
+    Of batches that change, one epoch a pass: no plan is made before its epoch begins.
+    """
 
     def epoch_of(epoch):
         planned = tf.numpy_function(
@@ -163,8 +181,25 @@ def _endless(positions, draws, batches, shape, initial_epoch):
         at = tf.gather(positions, tf.ensure_shape(planned, shape))
         return at, tf.gather(draws(epoch), at)
 
-    epochs = tf.data.Dataset.counter(initial_epoch).map(epoch_of)
-    return epochs.prefetch(1).unbatch()
+    if not getattr(batches, "changes", False):
+        epochs = tf.data.Dataset.counter(initial_epoch).map(epoch_of)
+        return epochs.prefetch(1).unbatch()
+    passes = itertools.count(initial_epoch)
+
+    def next_epoch(_):
+        epoch = tf.numpy_function(lambda: np.int64(next(passes)), [], tf.int64)
+        return epoch_of(tf.ensure_shape(epoch, ()))
+
+    epoch = tf.data.Dataset.range(1).map(next_epoch).unbatch()
+    return epoch.apply(tf.data.experimental.assert_cardinality(shape[0]))
+
+
+def _labels_of(batches, at):
+    """The labels that `batches` have for positions `at (b,)` at this moment."""
+    labels = tf.numpy_function(
+        lambda at: np.asarray(batches.labels[at], np.int64), [at], tf.int64
+    )
+    return tf.ensure_shape(labels, at.shape)
 
 
 def _turn_repeats(draws, at):
@@ -200,19 +235,21 @@ def _with_channels(pictures, channels):
     return pictures
 
 
-def _from_files(paths, plan, size, channels, batch_size):
-    """Loads pictures one by one, side by side, and batches them as planned."""
+def _from_files(paths, plan, size, channels, batch_size, even):
+    """Loads pictures one by one, side by side, and batches them as planned.
+
+    Args:
+        even: Whether all batches are of one size, as planned ones are.
+    """
     paths = tf.constant(paths)
 
     def load(at, draws):
         return files.load(paths[at], size, channels), at, draws
 
     loaded = plan.unbatch().map(load, tf.data.AUTOTUNE)
-    # What `unbatch` forgets: an endless plan has no smaller batch, and a pass an end.
-    count = plan.cardinality()
-    endless = bool(count == tf.data.INFINITE_CARDINALITY)
-    dataset = loaded.batch(batch_size, drop_remainder=endless)
-    return dataset.apply(tf.data.experimental.assert_cardinality(count))
+    # What `unbatch` forgets: how many batches there are, or that there is no end.
+    dataset = loaded.batch(batch_size, drop_remainder=even)
+    return dataset.apply(tf.data.experimental.assert_cardinality(plan.cardinality()))
 
 
 def _check_views(views, labels):

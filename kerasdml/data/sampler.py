@@ -118,9 +118,12 @@ class BalancedBatches:
             examples of one class lie side by side.
         """
         rng = np.random.Generator(np.random.Philox([self.seed, epoch]))
-        schedule = _schedule(self._chunks, self.steps, self.classes, rng)
-        examples = self._examples(schedule.ravel(), self._shuffled(rng))
+        examples = self._examples(self._visited(rng).ravel(), self._shuffled(rng))
         return examples.reshape(self.steps, self.batch_size)
+
+    def _visited(self, rng):
+        """The classes of each batch, by number: `(steps, classes)`."""
+        return _schedule(self._chunks, self.steps, self.classes, rng)
 
     def _shuffled(self, rng):
         """All positions, class after class, each class in random order."""

@@ -77,6 +77,49 @@ def test_epochs_follow_the_plan_and_never_end():
         np.testing.assert_array_equal(y, labels[positions])
 
 
+class Changing(Planned):
+    """Batches that change, and bring labels that do."""
+
+    changes = True
+
+    def __init__(self, *epochs, labels):
+        super().__init__(*epochs)
+        self.labels = labels
+
+
+def test_batches_that_change_are_one_epoch_a_pass_planned_when_it_begins():
+    array = pictures()
+    planned = Changing([[1, 2], [3, 4]], [[5, 5], [0, 9]], labels=np.arange(10))
+    dataset = data.images(array, size=(6, 8), batches=planned)
+    assert dataset.cardinality() == dataset.steps_per_epoch == 2
+    assert [spec.shape for spec in dataset.element_spec] == [(2, 6, 8, 3), (2,)]
+    for shift, order in [(0, [[1, 2], [3, 4]]), (100, [[7, 7], [0, 9]])]:
+        planned.labels = np.arange(10) + shift
+        planned.epochs[1, 0] = 7  # after the data set was made
+        batches = take(dataset, -1)
+        assert len(batches) == 2
+        for (x, y), positions in zip(batches, order, strict=True):
+            np.testing.assert_array_equal(x, array[positions])
+            np.testing.assert_array_equal(y, np.add(positions, shift))
+
+
+def test_batches_that_change_may_be_of_files(files):
+    array, paths = files
+    planned = Changing([[1, 2], [3, 0]], labels=np.arange(4))
+    dataset = data.images(paths, size=(6, 8), batches=planned)
+    assert dataset.cardinality() == 2
+    assert [spec.shape for spec in dataset.element_spec] == [(2, 6, 8, 1), (2,)]
+    for (x, y), positions in zip(take(dataset, -1), [[1, 2], [3, 0]], strict=True):
+        np.testing.assert_array_equal(x, array[positions])
+        np.testing.assert_array_equal(y, positions)
+
+
+def test_two_kinds_of_labels_are_refused():
+    planned = Changing([[1, 2]], labels=np.arange(10))
+    with pytest.raises(ValueError, match="`labels` must be None: Changing brings its"):
+        data.images(pictures(), np.arange(10), size=6, batches=planned)
+
+
 def test_training_resumes_at_any_epoch():
     labels = np.arange(12) % 3
     batches = data.balanced_batches(labels, classes=2, per_class=2)

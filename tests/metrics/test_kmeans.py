@@ -1,0 +1,55 @@
+import numpy as np
+import pytest
+
+from kerasdml.metrics import kmeans
+
+
+def clouds(sizes, dim=6, spread=0.05, seed=0):
+    rng = np.random.default_rng(seed)
+    labels = rng.permutation(np.repeat(np.arange(len(sizes)), sizes))
+    centers = rng.normal(size=(len(sizes), dim))
+    return centers[labels] + spread * rng.normal(size=(labels.size, dim)), labels
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("offset", [0.0, 1000.0])
+def test_finds_clouds(seed, offset):
+    x, labels = clouds([5, 30, 12, 8])
+    found = kmeans(x + offset, clusters=4, seed=seed)
+    assert found.dtype == np.int64
+    pairs = set(zip(found.tolist(), labels.tolist(), strict=True))
+    assert len(pairs) == 4 == len(set(found))
+
+
+def test_ends_where_every_example_is_closest_to_its_own_mean():
+    x = np.random.default_rng(0).normal(size=(200, 3))
+    labels = kmeans(x, clusters=7)
+    means = np.stack([x[labels == c].mean(axis=0) for c in range(7)])
+    closest = np.argmin(np.linalg.norm(x[:, None] - means, axis=2), axis=1)
+    np.testing.assert_array_equal(labels, closest)
+
+
+@pytest.mark.parametrize("clusters", [1, 5, 9])
+def test_no_cluster_is_empty(clusters):
+    for x in (np.ones((9, 2)), np.repeat([[0.0, 0.0], [3.0, 4.0]], [8, 1], axis=0)):
+        assert len(set(kmeans(x, clusters).tolist())) == clusters
+
+
+def test_a_seed_gives_the_same_clusters_again():
+    x = np.random.default_rng(0).normal(size=(50, 3))
+    np.testing.assert_array_equal(kmeans(x, 5, seed=3), kmeans(x, 5, seed=3))
+    assert any((kmeans(x, 5, seed=s) != kmeans(x, 5, seed=0)).any() for s in (1, 2))
+
+
+@pytest.mark.parametrize(
+    "embeddings, arguments, message",
+    [
+        (np.ones(3), {}, r"shape \(n, d\) .* Received: shape \(3,\)"),
+        ([[np.nan]], {}, "be finite"),
+        (np.ones((3, 2)), {"clusters": 4}, "clusters=4, iterations=100 for n=3"),
+        (np.ones((3, 2)), {"iterations": 0}, "iterations=0"),
+    ],
+)
+def test_rejects_what_it_cannot_cluster(embeddings, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        kmeans(embeddings, **{"clusters": 1, **arguments})
