@@ -33,6 +33,24 @@ def compiled(function):
     return tf.function(function, jit_compile=True)
 
 
+def compiled_value_and_gradient(function, x):
+    """As `value_and_gradient`, compiled by XLA as one, as a training step is."""
+    if keras.backend.backend() == "jax":
+        import jax
+
+        return tuple(map(np.asarray, jax.jit(jax.value_and_grad(function))(x)))
+    import tensorflow as tf
+
+    @tf.function(jit_compile=True)
+    def both(x):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            value = function(x)
+        return value, tape.gradient(value, x)
+
+    return tuple(map(np.asarray, both(tf.convert_to_tensor(x))))
+
+
 @pytest.fixture
 def pairs():
     """Similarities from -1 to 1 and masks: 4 classes of 3, and 1 alone in its own."""

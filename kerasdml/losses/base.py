@@ -1,6 +1,7 @@
 """The walk from labels and embeddings to costs, once for every loss."""
 
 import abc
+import numbers
 
 import keras
 import numpy as np
@@ -10,6 +11,7 @@ from kerasdml.config import Configured
 from kerasdml.layers import Proxies
 from kerasdml.layers.proxies import check_num_classes
 from kerasdml.ops import (
+    by_row_blocks,
     check_similarity,
     pair_masks,
     similarities,
@@ -159,6 +161,9 @@ class PairLoss(MetricLoss):
         positive_at: Similarity of tags that makes a positive pair, at most 1.
         negative_at: Similarity of tags that makes a negative pair, at least 0 and below
             `positive_at`.
+        row_blocks: Number of parts in which the batch's anchors are compared with the
+            references, one after another, and again on the way back: the same values
+            in about that many times less memory, for about half as much time more.
         **kwargs: `name`, `reduction`, `dtype`.
 
     Raises:
@@ -169,6 +174,8 @@ class PairLoss(MetricLoss):
 
     # Whether the formula needs rows of `similarities` for the references too.
     needs_rows_of_references = False
+    # Whether an anchor's cost follows from its own row of `similarities`.
+    row_wise = True
 
     def __init__(
         self,
@@ -179,6 +186,7 @@ class PairLoss(MetricLoss):
         average="anchors",
         positive_at=0.5,
         negative_at=0.25,
+        row_blocks=1,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -209,6 +217,8 @@ class PairLoss(MetricLoss):
                 f"{type(self).__name__} compares its references with one another, so "
                 f"it takes none but the batch. Received: references={self.references}."
             )
+        self.row_blocks = row_blocks
+        self._check_row_blocks()
 
     @property
     def layers(self):
@@ -229,7 +239,15 @@ class PairLoss(MetricLoss):
 
     def cost(self, anchors, references):
         """Returns `(q,)` costs of q anchors against r references, both `References`."""
-        return self.pair_cost(*self.pairs(anchors, references))
+        if self.row_blocks == 1:
+            return self.pair_cost(*self.pairs(anchors, references))
+        costs, counts = by_row_blocks(
+            lambda *x: self.counted(*self.pairs(*x)),
+            anchors,
+            references,
+            self.row_blocks,
+        )
+        return _per(ops.sum(counts), costs) if self.average == "pairs" else costs
 
     def pairs(self, anchors, references):
         """Returns `similarities, positives, negatives`, each `(q, r)`."""
@@ -240,6 +258,7 @@ class PairLoss(MetricLoss):
             references.copy_of,
             self.positive_at,
             self.negative_at,
+            rows=anchors.copy_of,
         )
         if self.miner:
             seen = (anchors, references) if self.miner.needs_examples else ()
@@ -249,11 +268,17 @@ class PairLoss(MetricLoss):
 
     def pair_cost(self, similarities, positives, negatives):
         """Returns `pair_loss`, divided by the number of pairs if `average` says so."""
+        costs, counts = self.counted(similarities, positives, negatives)
+        return _per(ops.sum(counts), costs) if self.average == "pairs" else costs
+
+    def counted(self, similarities, positives, negatives):
+        """Returns `pair_loss`, and the pairs in it where `average` asks for them."""
         pairs = similarities, positives, negatives
         if self.average != "pairs":
-            return self.pair_loss(*pairs)
+            costs = self.pair_loss(*pairs)
+            return costs, ops.zeros_like(costs)
         costs, counts = self.pair_loss_and_count(*pairs)
-        return _per(ops.sum(ops.stop_gradient(counts)), costs)
+        return costs, ops.stop_gradient(ops.cast(counts, costs.dtype))
 
     @abc.abstractmethod
     def pair_loss(self, similarities, positives, negatives):
@@ -267,6 +292,23 @@ class PairLoss(MetricLoss):
         """Returns both; a loss that finds one on the way to the other overrides it."""
         pairs = similarities, positives, negatives
         return self.pair_loss(*pairs), self.pair_count(*pairs)
+
+    def _check_row_blocks(self):
+        if not isinstance(self.row_blocks, numbers.Integral) or self.row_blocks < 1:
+            raise ValueError(
+                "`row_blocks` must be an integer of at least 1. "
+                f"Received: row_blocks={self.row_blocks!r}."
+            )
+        whole = [
+            *([] if self.row_wise and type(self).cost is PairLoss.cost else [self]),
+            *([] if self.miner is None or self.miner.row_wise else [self.miner]),
+        ]
+        if self.row_blocks > 1 and (whole or self.needs_rows_of_references):
+            name = type((whole or [self])[0]).__name__
+            raise ValueError(
+                f"{name} needs all rows of the batch at once: `row_blocks` must be 1. "
+                f"Received: row_blocks={self.row_blocks}."
+            )
 
 
 class ClassLoss(MetricLoss):

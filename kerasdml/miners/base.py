@@ -17,6 +17,8 @@ class Miner(Configured, abc.ABC):
     needs_examples = False
     # The layers that hold a miner's state, if it has any; its loss lists them too.
     layers = ()
+    # Whether what is kept of a row follows from that row, and from nothing random.
+    row_wise = True
 
     @abc.abstractmethod
     def __call__(self, similarities, positives, negatives):

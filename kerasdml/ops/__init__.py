@@ -38,6 +38,7 @@ from kerasdml.ops.similarities import (
     normalize,
     similarities,
 )
+from kerasdml.ops.soft_histograms import soft_histograms
 from kerasdml.ops.soft_ranks import soft_rank_costs, with_anchor
 from kerasdml.ops.weighting import pair_weights
 
@@ -68,6 +69,7 @@ __all__ = [
     "semi_hard_hinge",
     "semi_hard_pairs",
     "similarities",
+    "soft_histograms",
     "soft_rank_costs",
     "softmax_costs",
     "standardize_labels",

@@ -41,7 +41,9 @@ def flatten_labels(labels):
     return labels
 
 
-def pair_masks(labels, reference_labels, copy_of, positive_at=0.5, negative_at=0.25):
+def pair_masks(
+    labels, reference_labels, copy_of, positive_at=0.5, negative_at=0.25, rows=None
+):
     """Says which pairs are positive and which negative.
 
     Examples of one class are positive, of different classes negative. Examples with
@@ -55,13 +57,15 @@ def pair_masks(labels, reference_labels, copy_of, positive_at=0.5, negative_at=0
         copy_of: `(r,)` the row that a reference is the very same example as, or -1.
         positive_at: Similarity of tags, above `negative_at`, at most 1.
         negative_at: Similarity of tags, at least 0.
+        rows: `(q,)` the rows of the batch that the anchors are; by default 0 … q - 1.
 
     Returns:
         `positives, negatives`: two `(q, r)` booleans, both false between an example
         and itself.
     """
-    rows = ops.arange(ops.shape(labels)[0], dtype="int32")[:, None]
-    other = rows != ops.cast(copy_of, "int32")[None, :]
+    if rows is None:
+        rows = ops.arange(ops.shape(labels)[0], dtype="int32")
+    other = rows[:, None] != ops.cast(copy_of, "int32")[None, :]
     pairs = ops.logical_and(known(labels)[:, None], known(reference_labels)[None, :])
     pairs = ops.logical_and(pairs, other)
     if len(labels.shape) == 1:

@@ -5,7 +5,11 @@ import pytest
 from kerasdml import losses, miners
 from kerasdml.references import References
 from kerasdml.step import step
-from tests.conftest import compiled, value_and_gradient
+from tests.conftest import (
+    compiled,
+    compiled_value_and_gradient,
+    value_and_gradient,
+)
 from tests.losses.conftest import construct, with_fields
 
 each_proxy_loss = pytest.mark.parametrize(
@@ -105,8 +109,8 @@ def test_each_similarity_is_the_one_it_says():
 
 
 def test_rejects_an_unknown_similarity():
-    with pytest.raises(ValueError, match="Received: similarity='manhattan'"):
-        losses.Contrastive(similarity="manhattan")
+    with pytest.raises(ValueError, match="Received: similarity='hamming'"):
+        losses.Contrastive(similarity="hamming")
 
 
 def test_a_miner_decides_which_pairs_cost(at_angles):
@@ -313,6 +317,54 @@ def test_on_jax_rejects_ids_beyond_32_bits():
         pytest.skip("labels are 64-bit on TensorFlow")
     with pytest.raises(ValueError, match=r"below 2\^31. Received: 2147483648"):
         losses.MultiSimilarity()(np.array([2**31, 0]), np.eye(2, dtype="float32"))
+
+
+# --- row_blocks ---
+
+
+@pytest.mark.parametrize("blocks", [2, 5, 50])
+@pytest.mark.parametrize(
+    "loss",
+    [
+        losses.Contrastive(average="pairs"),
+        losses.MultiSimilarity(average="active", miner=miners.MultiSimilarity()),
+        losses.Triplet(similarity="euclidean"),
+        losses.Triplet(negatives="semi_hard"),
+    ],
+    ids=lambda x: type(x).__name__,
+)
+def test_row_blocks_change_neither_value_nor_gradient(loss, blocks):
+    labels = np.random.default_rng(0).integers(0, 5, size=23)
+    x = np.random.default_rng(1).normal(size=(23, 4)).astype("float32")
+    twin = type(loss).from_config({**loss.get_config(), "row_blocks": blocks})
+    expected, slopes = value_and_gradient(lambda x: loss(labels, x), x)
+    for how in (value_and_gradient, compiled_value_and_gradient):
+        value, gradient = how(lambda x: twin(labels, x), x)
+        np.testing.assert_allclose(value, expected, rtol=1e-6)
+        np.testing.assert_allclose(gradient, slopes, rtol=1e-5, atol=1e-7)
+
+
+def test_row_blocks_take_tags_and_references(at_angles):
+    source = Fixed(at_angles(90, 30), [0, 1])
+    costs = with_references(source, row_blocks=2)(np.array([0, 0]), at_angles(0, 60))
+    np.testing.assert_allclose(costs[0], 1.866025, rtol=1e-5)
+    tags = np.eye(3, dtype="int32")[[0, 0, 1]]
+    x = at_angles(0, 30, 45)
+    expected = losses.Contrastive()(tags, x)
+    value = losses.Contrastive(row_blocks=2)(tags, x)
+    np.testing.assert_allclose(value, expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("row_blocks", [0, 1.5])
+def test_rejects_row_blocks_that_are_no_number_of_parts(row_blocks):
+    with pytest.raises(ValueError, match="must be an integer of at least 1. Received"):
+        losses.Contrastive(row_blocks=row_blocks)
+
+
+def test_rejects_row_blocks_where_all_rows_are_needed_at_once():
+    message = "LiftedStructure needs all rows of the batch at once"
+    with pytest.raises(ValueError, match=message):
+        losses.LiftedStructure(row_blocks=2)
 
 
 # --- precision ---
