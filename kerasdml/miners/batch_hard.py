@@ -1,9 +1,9 @@
 """Batch-hard mining."""
 
 import keras
-from keras import ops
 
 from kerasdml.miners.base import Miner
+from kerasdml.ops import first_largest
 
 
 @keras.saving.register_keras_serializable(package="kerasdml.miners")
@@ -23,14 +23,6 @@ class BatchHard(Miner):
 
     def __call__(self, similarities, positives, negatives):
         return (
-            _closest(-similarities, positives),
-            _closest(similarities, negatives),
+            first_largest(-similarities, positives),
+            first_largest(similarities, negatives),
         )
-
-
-def _closest(similarities, mask):
-    """Selects the one largest of `similarities[mask]` in each row."""
-    lowest = ops.min(similarities, axis=1, keepdims=True) - 1.0
-    best = ops.argmax(ops.where(mask, similarities, lowest), axis=1)
-    columns = ops.arange(ops.shape(similarities)[1], dtype=best.dtype)
-    return ops.logical_and(mask, columns == best[:, None])

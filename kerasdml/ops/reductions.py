@@ -40,6 +40,16 @@ def masked_min(x, mask, axis=-1, keepdims=False):
     return ops.where(ops.any(mask, axis=axis, keepdims=keepdims), peak, 0.0)
 
 
+def first_largest(x, mask):
+    """Selects, as `(q, r)` booleans, the largest of each row's `x[mask]`.
+
+    Of equal ones it is the first; a row of which nothing is selected has none.
+    """
+    best = ops.argmax(ops.where(mask, x, float("-inf")), axis=1)
+    columns = ops.arange(ops.shape(x)[1], dtype=best.dtype)
+    return ops.logical_and(mask, columns == best[:, None])
+
+
 def cross_entropies(pulls, pushes, positives, negatives):
     """Sums `log(1 + sum_N exp(push_n - pull_p))` over each anchor's positives p.
 
