@@ -20,6 +20,7 @@ _PACKAGES = (
     "models",
     "ops",
     "references",
+    "regularizers",
     "serving",
     "zoo",
 )

@@ -22,8 +22,10 @@ from kerasdml.losses.cos_face import CosFace
 from kerasdml.losses.curricular_face import CurricularFace
 from kerasdml.losses.dynamic_proxy_nca import DynamicProxyNCA
 from kerasdml.losses.embedding_norm import EmbeddingNorm
+from kerasdml.losses.fast_ap import FastAP
 from kerasdml.losses.generalized_lifted_structure import GeneralizedLiftedStructure
 from kerasdml.losses.global_orthogonal import GlobalOrthogonal
+from kerasdml.losses.histogram import Histogram
 from kerasdml.losses.instance import Instance
 from kerasdml.losses.intra_pair_variance import IntraPairVariance
 from kerasdml.losses.koleo import KoLeo
@@ -40,6 +42,7 @@ from kerasdml.losses.nca import NCA
 from kerasdml.losses.normalized_softmax import NormalizedSoftmax
 from kerasdml.losses.nt_xent import NTXent
 from kerasdml.losses.p2s_grad import P2SGrad
+from kerasdml.losses.pnp import PNP
 from kerasdml.losses.proxy_anchor import ProxyAnchor
 from kerasdml.losses.proxy_nca import ProxyNCA
 from kerasdml.losses.ranked_list import RankedList
@@ -49,6 +52,7 @@ from kerasdml.losses.smooth_ap import SmoothAP
 from kerasdml.losses.soft_nearest_neighbor import SoftNearestNeighbor
 from kerasdml.losses.soft_triple import SoftTriple
 from kerasdml.losses.sphere_face import SphereFace
+from kerasdml.losses.structured_gaussian import StructuredGaussian
 from kerasdml.losses.sub_center_arc_face import SubCenterArcFace
 from kerasdml.losses.sum import Sum
 from kerasdml.losses.sup_con import SupCon
@@ -75,8 +79,10 @@ __all__ = [
     "CurricularFace",
     "DynamicProxyNCA",
     "EmbeddingNorm",
+    "FastAP",
     "GeneralizedLiftedStructure",
     "GlobalOrthogonal",
+    "Histogram",
     "Instance",
     "IntraPairVariance",
     "KoLeo",
@@ -93,6 +99,7 @@ __all__ = [
     "NPairs",
     "NTXent",
     "P2SGrad",
+    "PNP",
     "ProxyAnchor",
     "ProxyNCA",
     "RankedList",
@@ -102,6 +109,7 @@ __all__ = [
     "SoftNearestNeighbor",
     "SoftTriple",
     "SphereFace",
+    "StructuredGaussian",
     "SubCenterArcFace",
     "Sum",
     "SupCon",

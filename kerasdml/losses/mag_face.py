@@ -30,13 +30,13 @@ class MagFace(ProxyLoss):
         scale: Of the logits, per unit of cosine, > 0. Paper: 64.
         shortest: Least length that counts, > 0. Paper: 10.
         longest: Greatest length that counts, above `shortest`. Paper: 110.
-        margin: Angle in radians at `shortest`, at least 0. The authors'
-            run: 0.45.
+        margin: Angle in radians at `shortest`, at least 0. The authors' run: 0.45.
         longest_margin: Angle in radians at `longest`, from `margin` to below pi / 2.
             The authors' run: 0.8.
         length_weight: Of the reward for length, at least 0. The authors' run: 35; their
-            default: 20. To have its optimum within the range, it must be at least `scale` times the slope of the
-            margin times `longest^2 shortest^2 / (longest^2 - shortest^2)`, here 22.6.
+            code's default: 20. For an optimum within the range it must be at least
+            `scale` times the slope of the margin times `longest^2 shortest^2 /
+            (longest^2 - shortest^2)`, 22.6 with these values.
         **kwargs: `regularizer`, and Keras' `name`, `reduction`, `dtype`.
 
     Raises:

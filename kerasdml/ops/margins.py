@@ -60,7 +60,10 @@ def with_angle_multiplied(cosine, factor):
         cosine: Of any shape, -1 … 1.
         factor: At least 1.
     """
-    theta = factor * ops.arctan2(safe_sqrt(1.0 - cosine**2), cosine)
+    sine = safe_sqrt(1.0 - cosine**2)
+    theta = factor * ops.arctan2(sine, cosine)
     k = ops.stop_gradient(ops.floor(theta / math.pi))
     sign = 1.0 - 2.0 * ops.mod(k, 2.0)
-    return sign * ops.cos(theta) - 2.0 * k
+    # The slope at the ends, which is lost with that of the angle.
+    ends = ops.where(sine > 0.0, 0.0, cosine - ops.stop_gradient(cosine))
+    return sign * ops.cos(theta) - 2.0 * k + factor**2 * ends

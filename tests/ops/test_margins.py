@@ -45,6 +45,17 @@ def test_slopes_are_finite_at_the_ends(way, cosine):
     assert np.isfinite(value) and np.isfinite(slope).all()
 
 
+@pytest.mark.parametrize("factor", [1.0, 1.5, 4])
+def test_at_equality_the_slope_of_a_multiplied_angle_is_its_limit(factor):
+    # cos(m theta) is 1 - m^2 theta^2 / 2, and cos(theta) is 1 - theta^2 / 2.
+    for cosine in (1.0, 1.0 - 1e-6):
+        x = np.array([[cosine]], "float32")
+        _, slope = value_and_gradient(
+            lambda c: with_angle_multiplied(c, factor)[0, 0], x
+        )
+        np.testing.assert_allclose(slope, [[factor**2]], rtol=1e-4)
+
+
 def test_a_row_without_a_class_has_no_cost():
     x = np.array([[1.0, 2.0], [3.0, 4.0]], "float32")
     own = np.array([[False, True], [False, False]])
