@@ -36,6 +36,7 @@ FURTHER = [
     losses.MultiProxiesAnchor(num_classes=4, aggregation="mixed"),
     losses.ModalityAwareTriplet(weighting="published"),
     losses.ModalityAwareTriplet(weighting=None),
+    losses.StructuredGaussian(mixup="soft", seed=0),
 ]
 
 
