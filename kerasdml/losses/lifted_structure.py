@@ -24,8 +24,8 @@ class LiftedStructure(PairLoss):
     Args:
         margin: The distance up to which negatives push, in units of distance. Paper: 1.
         similarity: "euclidean" (the default), on embeddings that are not normalised,
-            as in the paper. On unit vectors distances end at 2 and the hinge hardly
-            ever closes.
+            as in the paper. On unit vectors, which pytorch-metric-learning makes of
+            them, distances end at 2 and the hinge hardly ever closes.
         average: "pairs" (the default), the mean over positive pairs, or "anchors".
         **kwargs: `miner`, and Keras' `name`, `reduction`, `dtype`. References beyond
             the batch are refused: the formula needs their own negatives.
@@ -43,7 +43,8 @@ class LiftedStructure(PairLoss):
     Embedding", CVPR 2016, https://arxiv.org/abs/1511.06452. An anchor's cost is the sum
     over its ordered pairs of half the hinge's square, so each pair counts at both ends
     and in the divisor too, which is the paper's mean over unordered pairs. Where the
-    authors' code divides by 0 (no positives, coincident positives), this gives 0.
+    authors' code divides by 0 (no positives, coincident positives), this gives 0. Their
+    batches are `data.pair_batches`.
     """
 
     needs_rows_of_references = True

@@ -4,7 +4,7 @@ import keras
 from keras import ops
 
 from kerasdml.losses.base import PairLoss
-from kerasdml.ops import log_sum_exp, pair_in_order, safe_sqrt
+from kerasdml.ops import cross_entropies, pair_in_order, safe_sqrt
 
 MODES = ("mc", "ovo")
 L2_FORMS = ("quarter", "half", "whole", "length")
@@ -116,9 +116,7 @@ class NPairs(PairLoss):
     def pair_loss(self, similarities, positives, negatives):
         if self.mode == "ovo":
             return _one_versus_one(similarities, positives, negatives)
-        push = log_sum_exp(similarities, negatives)[:, None] - similarities
-        some = ops.logical_and(positives, ops.any(negatives, axis=1)[:, None])
-        return ops.sum(ops.where(some, ops.softplus(push), 0.0), axis=1)
+        return cross_entropies(similarities, similarities, positives, negatives)
 
     def pair_count(self, similarities, positives, negatives):
         return ops.sum(ops.cast(positives, similarities.dtype), axis=1)
