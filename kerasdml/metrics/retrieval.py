@@ -78,14 +78,14 @@ def retrieval(
     https://arxiv.org/abs/2003.08505.
     """
     _check_options(similarity, ties, lone, average, chunk_size)
-    own = _queries_are_gallery(gallery, gallery_labels)
-    queries = _check_embeddings("embeddings", embeddings)
-    labels = _check_labels("labels", labels, len(queries))
+    own = queries_are_gallery(gallery, gallery_labels)
+    queries = check_embeddings("embeddings", embeddings)
+    labels = check_labels("labels", labels, len(queries))
     if own:
         gallery, gallery_labels = queries, labels
     else:
-        gallery = _check_embeddings("gallery", gallery)
-        gallery_labels = _check_labels("gallery_labels", gallery_labels, len(gallery))
+        gallery = check_embeddings("gallery", gallery)
+        gallery_labels = check_labels("gallery_labels", gallery_labels, len(gallery))
         _check_same_size(queries, gallery)
     codes, gallery_codes = _encode(labels, gallery_labels)
     counts = _count_relevant(codes, gallery_codes, own)
@@ -140,9 +140,9 @@ def lone_queries(labels, gallery_labels=None):
     1
     """
     own = gallery_labels is None
-    labels = _check_labels("labels", labels)
+    labels = check_labels("labels", labels)
     if not own:
-        gallery_labels = _check_labels("gallery_labels", gallery_labels)
+        gallery_labels = check_labels("gallery_labels", gallery_labels)
     codes = _encode(labels, labels if own else gallery_labels)
     return int(np.sum(_count_relevant(*codes, own) == 0))
 
@@ -220,7 +220,7 @@ def _check_options(similarity, ties, lone, average, chunk_size):
         )
 
 
-def _queries_are_gallery(gallery, gallery_labels):
+def queries_are_gallery(gallery, gallery_labels):
     if (gallery is None) != (gallery_labels is None):
         given, missing = "gallery", "gallery_labels"
         if gallery is None:
@@ -232,7 +232,7 @@ def _queries_are_gallery(gallery, gallery_labels):
     return gallery is None
 
 
-def _check_embeddings(name, embeddings):
+def check_embeddings(name, embeddings):
     """Returns the embeddings as a float32 array, or raises."""
     embeddings = np.asarray(embeddings, "float32")
     if embeddings.ndim != 2 or 0 in embeddings.shape:
@@ -257,7 +257,7 @@ def _check_same_size(queries, gallery):
         )
 
 
-def _check_labels(name, labels, count=None):
+def check_labels(name, labels, count=None):
     """Returns the labels as an array `(n,)`, or raises."""
     labels = np.asarray(labels)
     if labels.ndim == 2 and labels.shape[1] == 1:
