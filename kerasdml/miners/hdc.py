@@ -30,6 +30,8 @@ class HDC(Miner):
     hardest pairs of the one before it. This is one such choice.
     """
 
+    row_wise = False
+
     def __init__(self, *, fraction=0.5):
         if not 0 < fraction <= 1:
             raise ValueError(

@@ -41,8 +41,9 @@ def definition(pairs, anchors, references, limit):
     return keep
 
 
-@pytest.mark.parametrize("limit", [5.0, 20.0, 45.0, 80.0])
-@pytest.mark.parametrize("own", [True, False])
+@pytest.mark.parametrize(
+    "own, limit", [(True, 20.0), (True, 45.0), (False, 5.0), (False, 80.0)]
+)
 def test_agrees_with_the_definition(own, limit):
     anchors = examples(0, 9)
     references = anchors if own else examples(1, 12)

@@ -49,6 +49,13 @@ def test_keeps_the_pair_of_one_kind_if_there_is_no_other():
     np.testing.assert_array_equal(negatives, [[True, False]])
 
 
+def test_similarities_may_be_larger_than_float32_resolves_1_at():
+    s = np.array([[0.0, -1e9]], "float32")
+    mask = np.array([[False, True]])
+    for kept in BatchHard()(s, mask, mask):
+        np.testing.assert_array_equal(kept, mask)
+
+
 def test_config_round_trip():
     config = keras.saving.serialize_keras_object(BatchHard())
     assert isinstance(keras.saving.deserialize_keras_object(config), BatchHard)

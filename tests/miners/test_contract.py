@@ -91,30 +91,32 @@ def test_keeps_some_of_the_pairs_it_is_given(miner):
 
 @each_miner
 @pytest.mark.parametrize(
-    "examples",
+    "labels, embeddings",
     [
-        pytest.param(examples([0, 0, 0]), id="no negatives"),
-        pytest.param(examples([0, 1, 2]), id="no positives"),
-        pytest.param(examples([0]), id="alone"),
-        pytest.param(examples([-1, -1]), id="no classes"),
-        pytest.param(
-            References(
-                np.ones((4, 5), "float32"), np.array([0, 0, 1, 1]), np.arange(4)
-            ),
-            id="all equal",
-        ),
-        pytest.param(
-            References(
-                np.zeros((4, 5), "float32"), np.array([0, 0, 1, 1]), np.arange(4)
-            ),
-            id="all zero",
-        ),
+        pytest.param([0, 0, 0, 0], None, id="no negatives"),
+        pytest.param([0, 1, 2, 3], None, id="no positives"),
+        pytest.param([0, -1, -1, -1], None, id="alone"),
+        pytest.param([-1, -1, -1, -1], None, id="no classes"),
+        pytest.param([0, 0, 1, 1], np.ones((4, 5), "float32"), id="all equal"),
+        pytest.param([0, 0, 1, 1], np.zeros((4, 5), "float32"), id="all zero"),
     ],
 )
-def test_keeps_none_but_the_given_where_little_is_given(miner, examples):
-    given = pairs_of(examples, examples)[1:]
-    for one, all_of_them in zip(mine(miner, examples), given, strict=True):
+def test_keeps_none_but_the_given_where_little_is_given(miner, labels, embeddings):
+    few = examples(labels)
+    if embeddings is not None:
+        few = few._replace(embeddings=embeddings)
+    given = pairs_of(few, few)[1:]
+    for one, all_of_them in zip(mine(miner, few), given, strict=True):
         assert not (np.array(one) & ~np.array(all_of_them)).any()
+
+
+@each_miner
+def test_rows_are_mined_by_themselves_if_it_says_so(miner):
+    if not miner.row_wise:
+        pytest.skip("mines the batch as a whole, or draws")
+    some = References(*(x[5:9] for x in BATCH))
+    for part, whole in zip(mine(miner, some, BATCH), mine(miner, BATCH), strict=True):
+        np.testing.assert_array_equal(part, np.array(whole)[5:9])
 
 
 @each_miner
@@ -166,7 +168,7 @@ def test_config_round_trip(miner):
     assert type(twin) is type(miner) and twin.get_config() == miner.get_config()
 
 
-@each_miner
+@pytest.mark.parametrize("miner", MINERS[: len(NAMES)], ids=name_of)
 def test_a_loss_trains_with_it(miner):
     keras.utils.set_random_seed(0)
     labels = np.repeat(np.arange(4), 8)
