@@ -32,6 +32,8 @@ FURTHER = [
     losses.NPairs(l2_weight=0.0, similarity="cosine"),
     losses.MultipleNegativesRanking(symmetric=True),
     losses.ProxyNCA(num_classes=4, include_positive=False),
+    losses.ProxyNCA(num_classes=4, assignment=[0, 1, 2, 0]),
+    losses.DynamicProxyNCA(include_positive=False),
     losses.MultiProxiesAnchor(num_classes=4, aggregation="data"),
     losses.MultiProxiesAnchor(num_classes=4, aggregation="mixed"),
     losses.ModalityAwareTriplet(weighting="published"),

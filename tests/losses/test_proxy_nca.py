@@ -1,3 +1,4 @@
+import keras
 import numpy as np
 import pytest
 
@@ -121,3 +122,85 @@ def test_names_of_classes_change_nothing(with_proxies):
 def test_rejects_a_scale_that_is_not_positive(name):
     with pytest.raises(ValueError, match=f"must be positive. Received: .*{name}=0"):
         ProxyNCA(num_classes=3, **{name: 0})
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("smoothing", [0.1, 0.7])
+def test_smoothed_labels_agree_with_the_cross_entropy(with_proxies, seed, smoothing):
+    labels, x, proxies = random_batch(seed)
+    logits = 18 * unit(x) @ unit(proxies).T
+    logs = logits - np.log(np.sum(np.exp(logits), axis=1, keepdims=True))
+    targets = np.where(labels[:, None] == np.arange(5), 1 - smoothing, smoothing / 4)
+    loss = ProxyNCA(num_classes=5, label_smoothing=smoothing, reduction="none")
+    costs = with_proxies(loss, proxies)(labels, x)
+    expected = -np.sum(targets * logs, axis=1)
+    np.testing.assert_allclose(costs, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_smoothed_label_worked_by_hand(with_proxies):
+    # Squared distances 0, 2 and 4: 0.142932 plus 0.1 shared by what the others are
+    # farther away than the own, 2 and 4.
+    loss = ProxyNCA(
+        num_classes=3, embedding_scale=1, proxy_scale=1, label_smoothing=0.1
+    )
+    value = with_proxies(loss, PROXIES)(Y[:1], X[:1])
+    np.testing.assert_allclose(value, 0.142931629 + 0.05 * (2 + 4), rtol=1e-6)
+
+
+@pytest.mark.parametrize("include_positive", [True, False])
+def test_classes_that_share_a_proxy_are_one(with_proxies, include_positive):
+    labels, x, proxies = random_batch(0)
+    assignment = [2, 0, 1, 0, 2]
+    arguments = {"include_positive": include_positive, "reduction": "none"}
+    loss = ProxyNCA(num_classes=5, assignment=assignment, **arguments)
+    shared = with_proxies(loss, proxies[:3])
+    assert shared.proxies.points.shape == (3, 4)
+    loss = with_proxies(ProxyNCA(num_classes=3, **arguments), proxies[:3])
+    expected = loss(np.array(assignment)[labels], x)
+    np.testing.assert_allclose(shared(labels, x), expected, rtol=1e-6)
+    # Labels are still those of classes; -1 is none, and costs nothing.
+    none = shared(np.array([-1, 4]), x[:2])
+    np.testing.assert_array_equal(np.asarray(none) == 0, [True, False])
+    with pytest.raises(ValueError, match="Labels must be 0 … 4 for `num_classes=5`"):
+        shared(np.array([5]), x[:1])
+
+
+def test_each_class_its_own_proxy_is_the_default(with_proxies):
+    labels, x, proxies = random_batch(0)
+    loss = ProxyNCA(num_classes=5, assignment=np.arange(5))
+    value = with_proxies(loss, proxies)(labels, x)
+    expected = with_proxies(ProxyNCA(num_classes=5), proxies)(labels, x)
+    np.testing.assert_allclose(value, expected, rtol=1e-6)
+
+
+def test_assignment_is_in_the_config():
+    loss = ProxyNCA(num_classes=4, assignment=np.arange(4) // 2)
+    config = keras.saving.serialize_keras_object(loss)
+    twin = keras.saving.deserialize_keras_object(config)
+    assert twin.assignment == [0, 0, 1, 1]
+
+
+@pytest.mark.parametrize(
+    "bad", [[0, 1], [0, 1, 3], [0.0, 1.0, 0.0], [-1, 0, 1], [[0, 1, 0]]]
+)
+def test_rejects_what_assigns_no_proxies(bad):
+    with pytest.raises(ValueError, match="the proxy of each class, .* Received: assig"):
+        ProxyNCA(num_classes=3, assignment=bad)
+
+
+def test_rejects_one_proxy_for_all():
+    with pytest.raises(ValueError, match="at least 2 proxies to tell apart. Received"):
+        ProxyNCA(num_classes=3, assignment=[0, 0, 0])
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"label_smoothing": 1.0},
+        {"label_smoothing": -0.1},
+        {"label_smoothing": 0.1, "include_positive": False},
+    ],
+)
+def test_rejects_smoothing_that_it_cannot_do(bad):
+    with pytest.raises(ValueError, match="and 0 unless `include_positive`. Received"):
+        ProxyNCA(num_classes=3, **bad)
