@@ -18,10 +18,11 @@ def multi_similarity_weights(
         1 / (exp(+alpha * (s - base)) + sum_P exp(-alpha * (s_k - s)))    of a positive,
         1 / (exp(-beta  * (s - base)) + sum_N exp(+beta  * (s_k - s)))    of a negative.
     """
-    pull, push = -alpha * (similarities - base), beta * (similarities - base)
-    pull = ops.exp(pull - log1p_sum_exp(pull, positives)[:, None])
-    push = ops.exp(push - log1p_sum_exp(push, negatives)[:, None])
-    return ops.where(positives, pull, ops.where(negatives, push, 0.0))
+    excess = similarities - base
+    x = ops.where(positives, -alpha * excess, beta * excess)
+    totals = [log1p_sum_exp(x, mask)[:, None] for mask in (positives, negatives)]
+    shares = ops.exp(x - ops.where(positives, *totals))
+    return ops.where(ops.logical_or(positives, negatives), shares, 0.0)
 
 
 @keras.saving.register_keras_serializable(package="kerasdml.losses")
@@ -80,6 +81,5 @@ class WeightedPairs(PairLoss):
         weights = ops.stop_gradient(
             self.weighting(ops.stop_gradient(similarities), positives, negatives)
         )
-        costs = ops.where(positives, -similarities, similarities) * weights
-        pairs = ops.logical_or(positives, negatives)
-        return ops.sum(ops.where(pairs, costs, 0.0), axis=1)
+        weights = ops.where(positives, -weights, ops.where(negatives, weights, 0.0))
+        return ops.einsum("qr,qr->q", weights, similarities)
