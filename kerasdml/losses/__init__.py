@@ -32,6 +32,7 @@ from kerasdml.losses.koleo import KoLeo
 from kerasdml.losses.large_margin_softmax import LargeMarginSoftmax
 from kerasdml.losses.lifted_structure import LiftedStructure
 from kerasdml.losses.mag_face import MagFace
+from kerasdml.losses.manifold import Manifold
 from kerasdml.losses.margin import Margin
 from kerasdml.losses.modality_aware_triplet import ModalityAwareTriplet
 from kerasdml.losses.multi_proxies_anchor import MultiProxiesAnchor
@@ -89,15 +90,16 @@ __all__ = [
     "LargeMarginSoftmax",
     "LiftedStructure",
     "MagFace",
+    "Manifold",
     "Margin",
     "ModalityAwareTriplet",
-    "MultipleNegativesRanking",
     "MultiProxiesAnchor",
     "MultiSimilarity",
+    "MultipleNegativesRanking",
     "NCA",
-    "NormalizedSoftmax",
     "NPairs",
     "NTXent",
+    "NormalizedSoftmax",
     "P2SGrad",
     "PNP",
     "ProxyAnchor",
