@@ -17,8 +17,8 @@ class Angular(PairLoss):
 
         loss = log(1 + sum_N exp(4 t (x_a + x_p) x_n - 2 (1 + t) x_a x_p))
 
-    The sum over N is a product of two matrices of exponentials, so that nothing of the
-    size of all triplets is built.
+    The sums over N are a product of two `(q, q)` matrices of exponentials: nothing of
+    the size of all triplets is built, but it takes longer than other losses of pairs.
 
     Pair weight: of (a, n) and of (p, n), `4 t` times the share of n in the softmax over
     N and a 0; of (a, p), `2 (1 + t)` times the shares' sum. It acts at both ends, so a

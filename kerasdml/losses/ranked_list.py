@@ -91,7 +91,9 @@ class RankedList(PairLoss):
 
 def _weighted(excess, mask, sharpness):
     """Returns `(q,)` the mean of what is positive, weighted by a constant softmax."""
-    mask = ops.logical_and(mask, excess > 0.0)
-    logits = sharpness * ops.stop_gradient(ops.where(mask, excess, 0.0))
-    weights = ops.exp(logits - log_sum_exp(logits, mask)[:, None])
-    return ops.sum(ops.where(mask, weights * excess, 0.0), axis=1)
+    constant = ops.stop_gradient(excess)
+    mask = ops.logical_and(mask, constant > 0.0)
+    logits = sharpness * constant
+    shares = logits - log_sum_exp(logits, mask)[:, None]
+    weights = ops.exp(ops.where(mask, shares, float("-inf")))
+    return ops.einsum("qr,qr->q", ops.stop_gradient(weights), excess)
