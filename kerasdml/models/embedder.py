@@ -49,14 +49,11 @@ def Embedder(
 
     >>> embedder = kerasdml.models.Embedder("resnet50", dim=512, weights="imagenet")
     """
-    _check(dim, pooling, input_shape)
+    check_embedder(dim, pooling, input_shape)
     preprocessing, features = build_backbone(backbone, input_shape, weights)
-    x = inputs = keras.Input(input_shape, name="images")
-    if input_shape[-1] != features.input_shape[-1]:
-        x = keras.layers.Concatenate(name="grey_to_rgb")([x] * 3)
-    if preprocessing:
-        x = preprocessing(x)
-    x = _pool(features(x), pooling)
+    inputs = keras.Input(input_shape, name="images")
+    x = features(prepared(inputs, preprocessing, features.input_shape[-1]))
+    x = pooled(x, pooling)
     x = keras.layers.Dense(dim, name="embedding")(x)
     if normalize:
         x = L2Normalization(name="normalize")(x)
@@ -66,17 +63,26 @@ def Embedder(
     return keras.Model(inputs, x, name=name or features.name)
 
 
-def _pool(x, pooling):
-    average = keras.layers.GlobalAveragePooling2D(name="average_pooling")
-    maximum = keras.layers.GlobalMaxPooling2D(name="max_pooling")
+def prepared(images, preprocessing, channels):
+    """Returns images as a backbone with so many channels wants them."""
+    if images.shape[-1] != channels:
+        images = keras.layers.Concatenate(name="grey_to_rgb")([images] * 3)
+    return preprocessing(images) if preprocessing else images
+
+
+def pooled(x, pooling, prefix=""):
+    """Returns feature maps as one vector an image, by layers named with `prefix`."""
+    average = keras.layers.GlobalAveragePooling2D(name=f"{prefix}average_pooling")
+    maximum = keras.layers.GlobalMaxPooling2D(name=f"{prefix}max_pooling")
     if pooling == "gem":
-        return GeM(name="gem")(x)
+        return GeM(name=f"{prefix}gem")(x)
     if pooling == "avg+max":
-        return keras.layers.Add(name="pooling")([average(x), maximum(x)])
+        return keras.layers.Add(name=f"{prefix}pooling")([average(x), maximum(x)])
     return average(x) if pooling == "avg" else maximum(x)
 
 
-def _check(dim, pooling, input_shape):
+def check_embedder(dim, pooling, input_shape):
+    """Raises a `ValueError` if an embedder cannot have these arguments."""
     if not isinstance(dim, int) or dim < 1:
         raise ValueError(f"`dim` must be a positive integer. Received: dim={dim!r}.")
     if pooling not in POOLINGS:

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from kerasdml import miners
-from kerasdml.losses import MultiSimilarity
+from kerasdml.losses import MultiSimilarity, ProxyAnchor
 from tests.losses.conftest import cosines, masks
 
 
@@ -96,6 +96,38 @@ def test_costs_worked_by_hand(at_angles, miner, expected):
     np.testing.assert_allclose(costs, expected, rtol=2e-6, atol=1e-7)
 
 
+@pytest.mark.parametrize(
+    "arguments, expected",
+    [
+        # The first of printed sign: a positive at 0.6, log(1 + e^(-2 (0.6 - 1))) / 2,
+        # and negatives at 0 and -1, log(1 + e^50 + e^0) / 50 = 1.
+        (
+            {"base": 1, "negative_sign": "printed"},
+            [1.5855503, 2.3855503, 2.8634640, 1.4634640],
+        ),
+        ({"base": 1}, 0.8245076),
+        ({"base": 0.5}, 0.6278501),
+    ],
+)
+def test_signs_worked_by_hand(arguments, expected):
+    x = np.array([[1, 0], [0.6, 0.8], [0, 1], [-1, 0]], "float32")
+    loss = MultiSimilarity(beta=50, reduction="none", **arguments)
+    costs = np.asarray(loss(np.array([0, 0, 1, 1]), x))
+    if np.ndim(expected) == 0:
+        costs = costs.mean()
+    np.testing.assert_allclose(costs, expected, rtol=1e-6)
+
+
+def test_hybrid_with_proxies(unbalanced):
+    labels, x = unbalanced
+    pairs = MultiSimilarity(beta=50, base=1, negative_sign="printed")
+    proxies = ProxyAnchor(num_classes=12)
+    hybrid = pairs + 0.03 * proxies
+    hybrid.build(4)
+    expected = pairs(labels, x) + 0.03 * proxies(labels, x)
+    np.testing.assert_allclose(hybrid(labels, x), expected, rtol=1e-6)
+
+
 def test_weights_worked_by_hand(one_anchor, pair_gradient):
     # A positive j weighs e^(-2 (s_j - 1/2)) over 1 + the sum of those of all
     # positives, here 1 + 1.491825 + 0.818731; a negative likewise with +40.
@@ -126,3 +158,8 @@ def test_weights_of_an_anchor_add_up_to_less_than_one(any_pairs, pair_gradient):
 def test_rejects_a_sharpness_that_is_not_positive(bad):
     with pytest.raises(ValueError, match="must be positive. Received: alpha="):
         MultiSimilarity(**bad)
+
+
+def test_rejects_another_sign():
+    with pytest.raises(ValueError, match="must be 'standard' or 'printed'. Received"):
+        MultiSimilarity(negative_sign="+")
