@@ -45,7 +45,7 @@ class FastAP(PairLoss):
 
     def pair_loss(self, similarities, positives, negatives):
         # Half the squared distance of unit vectors is 1 - s.
-        positions = (1.0 - ops.clip(similarities, -1.0, 1.0)) * (self.bins / 2.0)
+        positions = (1.0 - similarities) * (self.bins / 2.0)
         counts = soft_histograms(positions, positives, negatives, self.bins)
         h = counts[:, 0]
         up_to = ops.cumsum(counts, axis=2)

@@ -52,7 +52,7 @@ class Histogram(PairLoss):
             )
 
     def pair_loss(self, similarities, positives, negatives):
-        positions = (1.0 + ops.clip(similarities, -1.0, 1.0)) * (self.bins / 2.0)
+        positions = (1.0 + similarities) * (self.bins / 2.0)
         counts = soft_histograms(positions, positives, negatives, self.bins)
         totals = ops.sum(counts, axis=0)
         positive, negative = ops.maximum(_count(positives), 1), _count(negatives)
