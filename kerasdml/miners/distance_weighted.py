@@ -51,6 +51,8 @@ class DistanceWeighted(Miner):
     drawn from uniformly; this does not.
     """
 
+    row_wise = False
+
     def __init__(self, *, cutoff=0.5, farthest=1.4, count=None, seed=None):
         if not 0 < cutoff < farthest <= 2:
             raise ValueError(
