@@ -19,9 +19,8 @@ class SimSiam(MetricLoss):
 
         loss = -(cos(h(a), b') + cos(h(b), a')) / 2
 
-    It lies between -1, perfect prediction, and 1. That constant is all that keeps the
-    embeddings from collapsing to one point, where the loss would be -1 too: watch the
-    recall, or the spread of the embeddings. An example without a partner takes no part;
+    It lies between -1, perfect prediction, and 1. Embeddings that collapse to one point
+    have -1 too, so a loss near -1 is no success: watch the recall, or the spread. An example without a partner takes no part;
     a batch without pairs costs 0.
 
     Args:
@@ -44,8 +43,8 @@ class SimSiam(MetricLoss):
 
     The predictor is the loss's, in `loss.layers`: the model trains and saves it, but
     the embedder is without it. The projector, three layers of 2048 in the paper, is
-    thrown away, and `embedder` is what is kept. Without batch normalisation at its end
-    the embeddings share a large mean, which is easy to predict.
+    thrown away, and `embedder` is what is kept. It must end in batch normalisation, as
+    in the paper: without it the embeddings do collapse.
 
     Source: Chen and He, "Exploring Simple Siamese Representation Learning", CVPR 2021,
     https://arxiv.org/abs/2011.10566. The predictor has layer normalisation where the
