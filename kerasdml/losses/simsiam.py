@@ -20,8 +20,8 @@ class SimSiam(MetricLoss):
         loss = -(cos(h(a), b') + cos(h(b), a')) / 2
 
     It lies between -1, perfect prediction, and 1. Embeddings that collapse to one point
-    have -1 too, so a loss near -1 is no success: watch the recall, or the spread. An example without a partner takes no part;
-    a batch without pairs costs 0.
+    have -1 too, so a loss near -1 is no success: watch the recall, or the spread.
+    An example without a partner takes no part; a batch without pairs costs 0.
 
     Args:
         hidden: Size of the predictor's hidden layer, at least 1; `None` takes a quarter
