@@ -27,7 +27,7 @@ class ProxyAnchor(ProxyLoss):
         num_classes: Number of classes, at least 2.
         alpha: Sharpness, per unit of cosine, > 0. Paper: 32.
         margin: Cosine beyond which pairs still count, at least 0. Paper: 0.1.
-        **kwargs: Keras' `name`, `reduction`, `dtype`.
+        **kwargs: `regularizer`, and Keras' `name`, `reduction`, `dtype`.
 
     Raises:
         ValueError: If `alpha` is not positive, `margin` is negative or `num_classes` is

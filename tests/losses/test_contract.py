@@ -17,6 +17,10 @@ FURTHER = [
     losses.Triplet(negatives="hard"),
     losses.Triplet(negatives="hard", margin="soft", average="anchors"),
     losses.Triplet(negatives="semi_hard", margin="soft", average="active"),
+    losses.Triplet(negatives="semi_hard", swap=True),
+    losses.Triplet(negatives="hard", swap=True),
+    losses.PNP(variant="Ib"),
+    losses.SmoothAP(include_anchor=True),
     losses.Triplet(similarity="euclidean", margin=1.0),
     losses.Triplet(
         miner=miners.MultiLabel(), similarity="squared_euclidean", margin=0.5
@@ -27,6 +31,7 @@ FURTHER = [
     losses.Contrastive(similarity="euclidean", margin=-1.0, positive_margin=0.0),
     losses.Contrastive(miner=miners.BatchHard()),
     losses.MultiSimilarity(miner=miners.MultiSimilarity(), average="active"),
+    losses.Margin(num_classes=4, nu=0.1, average="anchors"),
     losses.LiftedStructure(similarity="cosine"),
     losses.NPairs(mode="ovo", l2_form="length"),
     losses.NPairs(l2_weight=0.0, similarity="cosine"),
@@ -38,6 +43,7 @@ FURTHER = [
     losses.MultiProxiesAnchor(num_classes=4, aggregation="mixed"),
     losses.ModalityAwareTriplet(weighting="published"),
     losses.ModalityAwareTriplet(weighting=None),
+    losses.SphereFace(num_classes=4, scale=None, margin=4),
     losses.StructuredGaussian(mixup="soft", seed=0),
 ]
 
