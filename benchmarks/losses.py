@@ -9,12 +9,19 @@ proxies.
 
     python benchmarks/losses.py
     python benchmarks/losses.py --quick
+    python benchmarks/losses.py --sizes 8192 --rounds 1 --no-memory
+    python benchmarks/losses.py --dims 512 --layouts unequal --sizes 1024 --no-memory
     python benchmarks/losses.py --csv benchmarks/results/losses.csv
+
+`--csv` adds rows to the file and skips those that are there, so that it can go on in
+pieces. `benchmarks/peers.py` compares with other libraries.
 """
 
 import argparse
 import csv
 import datetime
+import inspect
+import itertools
 import os
 import pathlib
 import statistics
@@ -29,23 +36,33 @@ import numpy as np
 import tensorflow as tf
 
 import kerasdml
+import kerasdml.step
 from kerasdml import losses, miners
 
-DIM = 128
 PER_CLASS = 4
 PROXIES = 1000
 # Forms of a loss that differ in what they compute; of others, the default.
 FORMS = {
     "Triplet": {x: {"negatives": x} for x in ("all", "semi_hard", "hard")},
     "MultiSimilarity": {"": {}, "mined": {"miner": miners.MultiSimilarity()}},
-    **{
-        x: {"": {"num_classes": PROXIES}}
-        for x in ("ArcFace", "ProxyAnchor", "ProxyNCA")
+    "NPairs": {x: {"mode": x} for x in ("mc", "ovo")},
+    "Margin": {"": {}, "sampled": {"miner": miners.DistanceWeighted()}},
+    "Contrastive": {
+        "": {},
+        **{
+            x: {"similarity": x, "margin": -0.5, "positive_margin": -0.1}
+            for x in ("manhattan", "signal_to_noise", "hyperbolic")
+        },
     },
 }
+# Losses whose rows are sorted, or gone through once a positive.
+SORTED = ("Triplet", "AP", "Recall", "RankedList", "Histogram", "PNP", "Quadruplet")
+DIM = 128
 SECONDS_A_TURN = 0.1
 MEMORY_SIZE = 4096
 MOST_ARRAYS = 8  # that a loss may hold at once
+MOST_TIMES, MOST_TIMES_SORTED = 5, 15  # the product, from SIZE_THAT_COUNTS on
+SIZE_THAT_COUNTS = 1024
 # Plain malloc with a system call for every large array, so that the resident set is
 # what is alive: TensorFlow's oneDNN allocator and malloc's heap keep what was freed.
 PLAIN_MALLOC = {"TF_ENABLE_ONEDNN_OPTS": "0", "MALLOC_MMAP_THRESHOLD_": "65536"}
@@ -54,117 +71,169 @@ PLAIN_MALLOC = {"TF_ENABLE_ONEDNN_OPTS": "0", "MALLOC_MMAP_THRESHOLD_": "65536"}
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sizes", type=int, nargs="+", default=[256, 1024, 4096])
+    parser.add_argument("--dims", type=int, nargs="+", default=[128])
+    parser.add_argument(
+        "--layouts", nargs="+", choices=LAYOUTS, default=["four of each"]
+    )
+    parser.add_argument("--only", nargs="+", help="names of losses")
     parser.add_argument("--rounds", type=int, default=7, help="turns of each loss")
     parser.add_argument("--jit", action="store_true", help="compile with XLA")
     parser.add_argument("--quick", action="store_true", help="one size, no memory")
-    parser.add_argument("--csv", type=pathlib.Path, help="file to write the rows to")
+    parser.add_argument("--no-memory", action="store_true", help="time only")
+    parser.add_argument("--csv", type=pathlib.Path, help="file to add the rows to")
     parser.add_argument("--memory-of", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.memory_of:
         print(peak_memory(each_loss()[args.memory_of], args.jit))
         return
     if args.quick:
-        args.sizes, args.rounds = [256], 3
-    rows = []
-    for size in args.sizes:
-        rows += time_all(size, args.rounds, args.jit)
-    if not args.quick:
-        rows += measure_all(args.jit)
-    if args.csv:
-        write(rows, args.csv, "xla" if args.jit else "graph")
-    over = [row["loss"] for row in rows if row.get("arrays", 0) > MOST_ARRAYS]
-    if over:
-        sys.exit(f"More than {MOST_ARRAYS} arrays: {', '.join(over)}.")
+        args.sizes, args.rounds, args.no_memory = [256], 3, True
+    there = rows_in(args.csv)
+    names = [x for x in each_loss() if not args.only or x.split()[0] in args.only]
+    failed = []
+    for size, dim, layout in itertools.product(args.sizes, args.dims, args.layouts):
+        for name in names:
+            what = {"loss": name, "batch": size, "dim": dim, "layout": layout}
+            if key_of(what) in there:
+                continue
+            row = what | time_one(each_loss()[name], args.rounds, args.jit, **what)
+            failed += too_slow(row)
+            if args.csv:
+                add(row, args.csv, "xla" if args.jit else "graph")
+    for name in [] if args.no_memory else names:
+        what = {"loss": name, "batch": MEMORY_SIZE, "dim": DIM, "layout": "memory"}
+        if key_of(what) in there:
+            continue
+        row = what | {"arrays": memory_of(name, args.jit)}
+        failed += [row] if row["arrays"] > MOST_ARRAYS else []
+        if args.csv:
+            add(row, args.csv, "xla" if args.jit else "graph")
+    if failed:
+        sys.exit("Beyond the limits: " + "; ".join(map(str, failed)))
 
 
 def each_loss():
-    """Returns every public loss, in each of its forms, by name."""
-    return {
-        f"{name} {form}".strip(): getattr(losses, name)(**arguments)
-        for name in losses.__all__
-        for form, arguments in FORMS.get(name, {"": {}}).items()
-    }
+    """Returns every public loss but `Sum`, in each of its forms, by name."""
+    found = {}
+    for name in losses.__all__:
+        if name == "Sum":
+            continue
+        cls = getattr(losses, name)
+        parameters = inspect.signature(cls.__init__).parameters
+        count = parameters.get("num_classes")
+        needed = count is not None and count.default is inspect.Parameter.empty
+        common = {"num_classes": PROXIES} if needed else {}
+        for form, arguments in FORMS.get(name, {"": {}}).items():
+            found[f"{name} {form}".strip()] = cls(**common, **arguments)
+    return found
 
 
-def time_all(size, rounds, jit):
-    rows = []
-    for name, loss in each_loss().items():
-        batch = draw(size, loss)
-        steps = loss_step(loss, jit), product_step(loss, jit)
-        calls = [calls_a_turn(step, batch) for step in steps]
-        turns = [
-            [seconds(*x, batch) for x in zip(steps, calls, strict=True)]
-            for _ in range(rounds)
-        ]
-        ratio = statistics.median(ours / bare for ours, bare in turns)
-        ours, bare = (1e3 * min(times) for times in zip(*turns, strict=True))
-        print(
-            f"{name:22s} batch {size:5d}: {ratio:6.2f} times the product "
-            f"({ours:.2f} ms / {bare:.2f} ms)",
-            flush=True,
-        )
-        rows.append(
-            {
-                "loss": name,
-                "batch": size,
-                "times_the_product": round(ratio, 2),
-                "milliseconds": round(ours, 3),
-            }
-        )
-    return rows
+def too_slow(row):
+    most = MOST_TIMES
+    if any(part in row["loss"] for part in SORTED):
+        most = MOST_TIMES_SORTED
+    slow = row["batch"] >= SIZE_THAT_COUNTS and row["times_the_product"] > most
+    return [row] if slow else []
 
 
-def measure_all(jit):
-    rows = []
-    for name, loss in each_loss().items():
-        columns = getattr(loss, "num_classes", MEMORY_SIZE)
-        command = [sys.executable, __file__, "--memory-of", name]
-        output = subprocess.run(
-            command + ["--jit"] * jit,
-            env={**os.environ, **PLAIN_MALLOC},
-            check=True,
-            stdout=subprocess.PIPE,
-            text=True,
-        ).stdout
-        arrays = float(output) / (4 * MEMORY_SIZE * columns)
-        print(
-            f"{name:22s} batch {MEMORY_SIZE:5d}: {arrays:6.2f} arrays at its peak",
-            flush=True,
-        )
-        rows.append({"loss": name, "batch": MEMORY_SIZE, "arrays": round(arrays, 2)})
-    return rows
+def time_one(object_, rounds, jit, *, loss, batch, dim, layout):
+    """Returns the time of a step, beside that of its product."""
+    drawn = draw(batch, object_, dim, layout)
+    steps = loss_step(object_, jit, dim), product_step(object_, jit)
+    calls = [calls_a_turn(step, drawn) for step in steps]
+    turns = [
+        [seconds(*x, drawn) for x in zip(steps, calls, strict=True)]
+        for _ in range(rounds)
+    ]
+    ratio = statistics.median(ours / bare for ours, bare in turns)
+    ours, bare = (1e3 * min(times) for times in zip(*turns, strict=True))
+    print(
+        f"{loss:28s} batch {batch:5d} × {dim}, {layout}: {ratio:6.2f} times the "
+        f"product ({ours:.2f} ms / {bare:.2f} ms)",
+        flush=True,
+    )
+    return {"times_the_product": round(ratio, 2), "milliseconds": round(ours, 3)}
 
 
-def draw(size, loss):
-    """Draws labels, 4 of a class, and unit vectors: clouds that overlap a little."""
+def memory_of(name, jit):
+    """Returns the peak of a step in arrays, measured in a process of its own."""
+    columns = columns_of(each_loss()[name], MEMORY_SIZE)
+    command = [sys.executable, __file__, "--memory-of", name]
+    output = subprocess.run(
+        command + ["--jit"] * jit,
+        env={**os.environ, **PLAIN_MALLOC},
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
+    ).stdout
+    arrays = float(output) / (4 * MEMORY_SIZE * columns)
+    print(
+        f"{name:28s} batch {MEMORY_SIZE:5d}: {arrays:6.2f} arrays at its peak",
+        flush=True,
+    )
+    return round(arrays, 2)
+
+
+def columns_of(loss, size):
+    """How many references, or proxies, a loss compares an anchor with."""
+    points = points_of(loss)
+    return points[-1].shape[0] if points and is_proxied(loss) else size
+
+
+def is_proxied(loss):
+    return hasattr(loss, "proxies")
+
+
+LAYOUTS = {
+    "four of each": lambda size: np.repeat(np.arange(size // PER_CLASS), PER_CLASS),
+    # Classes of 2 to 30, most of them small.
+    "unequal": lambda size: np.repeat(
+        np.arange(size), np.random.default_rng(1).geometric(0.2, size).clip(2, 30)
+    )[:size],
+}
+
+
+def draw(size, loss, dim=DIM, layout="four of each"):
+    """Draws labels and unit vectors: clouds that overlap a little."""
     rng = np.random.default_rng(0)
-    labels = np.repeat(np.arange(size // PER_CLASS), PER_CLASS)
-    if isinstance(loss, losses.base.ProxyLoss):
-        labels %= PROXIES
-    centres = rng.normal(size=(labels.max() + 1, DIM))
-    embeddings = centres[labels] + 2.0 * rng.normal(size=(size, DIM))
+    labels = LAYOUTS[layout](size)
+    if getattr(loss, "num_classes", None):
+        labels %= loss.num_classes
+    centres = rng.normal(size=(labels.max() + 1, dim))
+    embeddings = centres[labels] + 2.0 * rng.normal(size=(size, dim))
     embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True)
     return tf.constant(labels), tf.constant(embeddings, "float32")
 
 
-def loss_step(loss, jit):
+def points_of(loss):
+    return [
+        weight.value
+        for layer in loss.layers
+        for weight in layer.trainable_weights
+        if len(weight.shape) == 2
+    ]
+
+
+def loss_step(loss, jit, dim=DIM):
     """Compiles `labels, embeddings` → the loss and its gradients."""
-    loss.build(DIM)
-    points = [weight.value for layer in loss.layers for weight in layer.weights]
+    loss.build(dim)
+    trained = [w.value for layer in loss.layers for w in layer.trainable_weights]
 
     @tf.function(jit_compile=jit)
     def step(labels, embeddings):
-        with tf.GradientTape() as tape:
+        rows = tf.range(tf.shape(labels)[0])
+        fields = {"index": rows, "modality": rows % 2}
+        with tf.GradientTape() as tape, kerasdml.step.step.of(fields, training=True):
             tape.watch(embeddings)
             value = loss(labels, embeddings)
-        return value, tape.gradient(value, [embeddings, *points])
+        return value, tape.gradient(value, [embeddings, *trained])
 
     return step
 
 
 def product_step(loss, jit):
     """Compiles the product that no loss can do without, and its gradients."""
-    points = [weight.value for layer in loss.layers for weight in layer.weights]
+    points = points_of(loss) if is_proxied(loss) else []
 
     @tf.function(jit_compile=jit)
     def step(labels, embeddings):
@@ -214,13 +283,23 @@ def resident(field):
     return 1024 * int(line.split()[1])
 
 
-def write(rows, path, compiled):
-    merged = {}
-    for row in rows:
-        merged.setdefault((row["loss"], row["batch"]), {}).update(row)
+MEASURED = ("times_the_product", "milliseconds", "arrays")
+
+
+def key_of(row):
+    return tuple(str(row[name]) for name in ("loss", "batch", "dim", "layout"))
+
+
+def rows_in(path):
+    if path is None or not path.exists():
+        return set()
+    with path.open() as lines:
+        return {key_of(row) for row in csv.DictReader(lines)}
+
+
+def add(row, path, compiled):
     run = {
         "compiled": compiled,
-        "dim": DIM,
         "cores": os.cpu_count(),
         "kerasdml": kerasdml.__version__,
         "tensorflow": tf.__version__,
@@ -228,11 +307,13 @@ def write(rows, path, compiled):
         "date": datetime.date.today().isoformat(),
     }
     path.parent.mkdir(parents=True, exist_ok=True)
-    names = ["loss", "batch", "times_the_product", "milliseconds", "arrays", *run]
-    with path.open("w", newline="") as file:
+    new = not path.exists()
+    with path.open("a", newline="") as file:
+        names = ["loss", "batch", "dim", "layout", *MEASURED, *run]
         writer = csv.DictWriter(file, names, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows({**row, **run} for row in merged.values())
+        if new:
+            writer.writeheader()
+        writer.writerow({**row, **run})
 
 
 if __name__ == "__main__":

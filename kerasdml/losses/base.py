@@ -102,7 +102,7 @@ class MetricLoss(Configured, keras.losses.Loss, abc.ABC):
             )
         if sample_weight is not None and not self.per_anchor:
             raise ValueError(
-                f"{type(self).__name__} has one cost a class, not one an example, so "
+                f"{type(self).__name__} has no cost of its own for each example, so "
                 "`sample_weight` has no meaning for it."
             )
         if isinstance(y_true, (list, np.ndarray)):

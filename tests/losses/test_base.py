@@ -248,7 +248,7 @@ def test_proxy_losses_with_a_cost_an_example_take_weights(name):
 
 def test_a_loss_with_a_cost_a_class_refuses_weights():
     with pytest.raises(
-        ValueError, match="ProxyAnchor has one cost a class, not one an"
+        ValueError, match="ProxyAnchor has no cost of its own for each"
     ):
         built("ProxyAnchor")(np.array([0]), np.eye(2)[:1], np.ones(1))
 

@@ -96,7 +96,7 @@ def test_the_parts_of_an_earlier_loss_leave_the_logs():
 def test_sample_weights_need_parts_that_can_be_weighted():
     loss = hybrid()
     loss.build(5)
-    with pytest.raises(ValueError, match="Sum has one cost a class"):
+    with pytest.raises(ValueError, match="Sum has no cost of its own"):
         loss(LABELS, EMBEDDINGS, np.ones(12, "float32"))
 
 

@@ -46,11 +46,12 @@ def main():
     found = evaluate(embedder, evaluation)
     row = {
         "name": NAME,
+        "recipe": f"zoo/{NAME}/train.py",
         "seed": arguments.seed,
         "data_set": "Omniglot, 13,180 drawings of 659 characters",
         "split": "official evaluation set; no split chose the checkpoint",
         "steps": arguments.epochs * arguments.steps,
-        "minutes": round((time.time() - start) / 60, 1),
+        "seconds": round(time.time() - start),
         "recall_at_1": round(found["recall_at_1"], 4),
         "recall_at_10": round(found["recall_at_10"], 4),
         "r_precision": round(found["r_precision"], 4),

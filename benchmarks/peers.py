@@ -1,0 +1,337 @@
+"""Time and memory of losses beside those of other libraries, in one run.
+
+A case is a loss here and the one of pytorch-metric-learning (PML) or of TensorFlow
+Addons (TFA) that has the same value. Both get the same batch, 4 of a class, and run on
+the CPU, forward and backward, taking turns, each in a process of its own. Values and
+gradients are compared first. A process that needs more than `BYTES_AT_MOST` is ended:
+where a library builds arrays of the cube of the batch, there is a size it cannot do.
+
+    pip install '.[bench]'
+    python benchmarks/peers.py
+    python benchmarks/peers.py --sizes 512 --only NTXent
+    python benchmarks/peers.py --csv benchmarks/results/peers.csv
+
+TensorFlow Addons is compared where it is installed (Python 3.11).
+"""
+
+import argparse
+import contextlib
+import csv
+import datetime
+import importlib.util
+import os
+import pathlib
+import resource
+import statistics
+import sys
+import time
+from multiprocessing import get_context
+from typing import NamedTuple
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")  # for TensorFlow Addons
+
+import numpy as np
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+DIM, PER_CLASS = 128, 4
+SECONDS_A_TURN, SECONDS_AT_MOST = 0.2, 200
+BYTES_AT_MOST = 20 * 2**30
+AGREE = 1e-3  # relative, of float32 sums of millions of terms
+
+
+class Case(NamedTuple):
+    """A loss here and its equal there.
+
+    Attributes:
+        ours: Name in `kerasdml.losses`.
+        arguments: Of its constructor.
+        library: "PML" or "TFA".
+        theirs: Name there.
+        their_arguments: Of its constructor, made in its process.
+        miner: Name of PML's miner, and its arguments.
+        factor: What to multiply our value with.
+    """
+
+    ours: str
+    arguments: dict
+    library: str
+    theirs: str
+    their_arguments: dict = {}
+    miner: tuple | None = None
+    factor: float = 1.0
+
+    def __str__(self):
+        return f"{self.ours}, {self.library}'s {self.theirs}"
+
+
+DISTANCE = {"similarity": "euclidean"}
+CASES = [
+    Case(
+        "Contrastive",
+        {**DISTANCE, "margin": -1.0, "positive_margin": 0.0, "average": "pairs"},
+        "PML",
+        "ContrastiveLoss",
+    ),
+    Case("Triplet", {**DISTANCE, "margin": 0.05}, "PML", "TripletMarginLoss"),
+    Case(
+        "Triplet",
+        {**DISTANCE, "margin": 1.0, "negatives": "semi_hard"},
+        "TFA",
+        "TripletSemiHardLoss",
+    ),
+    Case(
+        "Triplet",
+        {**DISTANCE, "margin": 1.0, "negatives": "hard"},
+        "TFA",
+        "TripletHardLoss",
+    ),
+    Case("LiftedStructure", {}, "TFA", "LiftedStructLoss"),
+    Case("LiftedStructure", {}, "PML", "LiftedStructureLoss"),
+    Case("GeneralizedLiftedStructure", {}, "PML", "GeneralizedLiftedStructureLoss"),
+    Case("NTXent", {}, "PML", "NTXentLoss"),
+    Case("SupCon", {}, "PML", "SupConLoss"),
+    Case("MultiSimilarity", {"beta": 50.0}, "PML", "MultiSimilarityLoss"),
+    Case("Circle", {}, "PML", "CircleLoss"),
+    Case("SmoothAP", {}, "PML", "SmoothAPLoss"),
+    Case("FastAP", {}, "PML", "FastAPLoss"),
+]
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--sizes", type=int, nargs="+", default=[256, 512, 1024])
+    parser.add_argument("--only", nargs="+", help="names of losses here")
+    parser.add_argument("--rounds", type=int, default=5, help="turns of each")
+    parser.add_argument("--csv", type=pathlib.Path, help="file to write the rows to")
+    args = parser.parse_args()
+    rows = []
+    for case in CASES:
+        if args.only and case.ours not in args.only:
+            continue
+        if not installed(case.library):
+            print(f"{case}: not installed")
+            continue
+        for size in args.sizes:
+            rows.append(compare(case, size, args.rounds))
+            print(line_of(rows[-1]), flush=True)
+    if args.csv:
+        write(rows, args.csv)
+    wrong = [row for row in rows if row["agrees"] is False]
+    slower = [row for row in rows if row["times_as_fast"] and row["times_as_fast"] < 1]
+    if wrong or slower:
+        sys.exit("\n".join(["Wrong or slower:", *map(line_of, wrong + slower)]))
+
+
+def installed(library):
+    name = {"PML": "pytorch_metric_learning", "TFA": "tensorflow_addons"}[library]
+    return importlib.util.find_spec(name) is not None
+
+
+def compare(case, size, rounds):
+    """Runs both in turns and returns the row of their times."""
+    row = {
+        "loss": case.ours,
+        "arguments": ", ".join(f"{k}={v!r}" for k, v in case.arguments.items()),
+        "theirs": f"{case.library} {case.theirs}",
+        "batch": size,
+        "agrees": None,
+        "times_as_fast": None,
+        "our_ms": None,
+        "their_ms": None,
+        "our_mb": None,
+        "their_mb": None,
+        "note": "",
+    }
+    with Worker(our_step, case, size) as ours, Worker(their_step, case, size) as theirs:
+        mine = ours.ask("result")
+        its = theirs.ask("result")
+        if its is None:
+            row["note"] = f"theirs needs more than {BYTES_AT_MOST >> 30} GiB or "
+            row["note"] += f"{SECONDS_AT_MOST} s"
+            row |= {"our_ms": round(1e3 * min(ours.ask("turn") for _ in range(3)), 2)}
+            return row
+        row["agrees"] = bool(agree(mine, its))
+        slow = theirs.ask("once") > 2.0
+        turns = [
+            (ours.ask("turn"), theirs.ask("once" if slow else "turn"))
+            for _ in range(2 if slow else rounds)
+        ]
+        row["times_as_fast"] = round(statistics.median(b / a for a, b in turns), 2)
+        row["our_ms"], row["their_ms"] = (
+            round(1e3 * min(times), 2) for times in zip(*turns, strict=True)
+        )
+        row["our_mb"], row["their_mb"] = (
+            round(worker.ask("memory") / 2**20) for worker in (ours, theirs)
+        )
+    return row
+
+
+def agree(mine, its):
+    scale = max(abs(float(its[0])), 1e-6)
+    slope = np.abs(its[1]).max()
+    return (
+        abs(mine[0] - its[0]) <= AGREE * scale
+        and np.abs(mine[1] - its[1]).max() <= 10 * AGREE * slope
+    )
+
+
+def line_of(row):
+    text = f"{row['loss']} beside {row['theirs']}, batch {row['batch']}: "
+    if row["note"]:
+        return f"{text}{row['note']}; ours {row['our_ms']} ms"
+    return (
+        f"{text}{row['times_as_fast']:.1f} times as fast "
+        f"({row['our_ms']} ms, {row['our_mb']} MB / {row['their_ms']} ms, "
+        f"{row['their_mb']} MB)" + ("" if row["agrees"] else ", VALUES DIFFER")
+    )
+
+
+class Worker:
+    """A step in a process of its own, so that its end is not ours."""
+
+    def __init__(self, make, case, size):
+        context = get_context("spawn")
+        self._pipe, there = context.Pipe()
+        self._process = context.Process(target=serve, args=(there, make, case, size))
+
+    def __enter__(self):
+        self._process.start()
+        return self
+
+    def __exit__(self, *_):
+        self._process.kill()
+        self._process.join()
+
+    def ask(self, what):
+        """Returns the answer, or `None` if there is none in time."""
+        self._pipe.send(what)
+        until = time.time() + SECONDS_AT_MOST
+        while time.time() < until and self._process.is_alive():
+            if self._pipe.poll(0.01):
+                with contextlib.suppress(EOFError):
+                    return self._pipe.recv()
+        return None
+
+
+def serve(pipe, make, case, size):
+    """Answers until it is killed."""
+    resource.setrlimit(resource.RLIMIT_AS, (BYTES_AT_MOST, BYTES_AT_MOST))
+    labels, embeddings = draw(size)
+    step = make(case, labels, embeddings)
+    before = resident()
+    with contextlib.suppress(MemoryError, RuntimeError):
+        value, gradient = step()
+        once = min(timed(step, 1) for _ in range(2))
+        calls = max(1, round(SECONDS_A_TURN / once))
+        answers = {
+            "result": lambda: (float(value), np.asarray(gradient)),
+            "once": lambda: timed(step, 1),
+            "turn": lambda: timed(step, calls),
+            "memory": lambda: peak() - before,
+        }
+        while True:
+            pipe.send(answers[pipe.recv()]())
+
+
+def draw(size):
+    rng = np.random.default_rng(0)
+    labels = np.repeat(np.arange(size // PER_CLASS), PER_CLASS)
+    centres = rng.normal(size=(size // PER_CLASS, DIM))
+    embeddings = centres[labels] + 2.0 * rng.normal(size=(size, DIM))
+    embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True)
+    return labels, embeddings.astype("float32")
+
+
+def our_step(case, labels, embeddings):
+    import tensorflow as tf
+
+    from kerasdml import losses
+
+    loss = getattr(losses, case.ours)(**case.arguments)
+    return tensorflow_step(
+        tf, lambda y, e: case.factor * loss(y, e), labels, embeddings
+    )
+
+
+def their_step(case, labels, embeddings):
+    if case.library == "TFA":
+        sys.path.insert(0, str(ROOT))
+        import tensorflow as tf
+
+        from tests.addons.conftest import load_addons
+
+        loss = getattr(load_addons().losses, case.theirs)(**case.their_arguments)
+        return tensorflow_step(tf, loss, labels, embeddings)
+    return torch_step(case, labels, embeddings)
+
+
+def tensorflow_step(tf, loss, labels, embeddings):
+    @tf.function
+    def step(labels, embeddings):
+        with tf.GradientTape() as tape:
+            tape.watch(embeddings)
+            value = loss(labels, embeddings)
+        return value, tape.gradient(value, embeddings)
+
+    labels, embeddings = tf.constant(labels), tf.constant(embeddings)
+    return lambda: [x.numpy() for x in step(labels, embeddings)]
+
+
+def torch_step(case, labels, embeddings):
+    import pytorch_metric_learning
+    import torch
+    from pytorch_metric_learning import losses, miners
+
+    del pytorch_metric_learning
+    loss = getattr(losses, case.theirs)(**case.their_arguments)
+    miner = getattr(miners, case.miner[0])(**case.miner[1]) if case.miner else None
+    labels = torch.tensor(labels)
+
+    def step():
+        x = torch.tensor(embeddings, requires_grad=True)
+        value = loss(x, labels, miner(x, labels)) if miner else loss(x, labels)
+        value.backward()
+        return value.detach().numpy(), x.grad.numpy()
+
+    return step
+
+
+def timed(step, calls):
+    start = time.perf_counter()
+    for _ in range(calls):
+        step()
+    return (time.perf_counter() - start) / calls
+
+
+def resident():
+    return _status("VmRSS")
+
+
+def peak():
+    return _status("VmHWM")
+
+
+def _status(field):
+    lines = pathlib.Path("/proc/self/status").read_text().splitlines()
+    return 1024 * int(next(x for x in lines if x.startswith(field)).split()[1])
+
+
+def write(rows, path):
+    run = {
+        "cores": os.cpu_count(),
+        "date": datetime.date.today().isoformat(),
+        **{
+            name: importlib.metadata.version(name)
+            for name in ("kerasdml", "tensorflow", "torch", "pytorch-metric-learning")
+        },
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, [*rows[0], *run], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows({**row, **run} for row in rows)
+
+
+if __name__ == "__main__":
+    main()
