@@ -4,7 +4,7 @@ import pytest
 
 from kerasdml import MetricModel, losses, miners
 from kerasdml.losses import Margin
-from tests.conftest import value_and_gradient
+from tests.conftest import compiled, value_and_gradient
 from tests.losses.conftest import distances, masks
 
 
@@ -134,6 +134,15 @@ def test_rejects_labels_that_have_no_boundary(labels):
     message = "Labels must be 0 … 2 for `num_classes=3`"
     with pytest.raises(ValueError, match=message):
         built(num_classes=3)(np.array(labels), np.eye(2, dtype="float32"))
+
+
+@pytest.mark.parametrize("labels", [[0, 0, 3], [-2, 0, 0]])
+def test_such_labels_are_nan_where_they_cannot_be_looked_at(labels):
+    loss = built(num_classes=3)
+    function = compiled(lambda y, x: loss(y, x))
+    x = np.array([(1, 0), (0, 1), (1, 1)], "float32")
+    assert np.isfinite(function(np.array([0, 0, 2]), x))
+    assert np.isnan(function(np.array(labels), x))
 
 
 def test_tags_are_for_a_boundary_of_all():
