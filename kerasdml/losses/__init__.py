@@ -46,6 +46,7 @@ from kerasdml.losses.p2s_grad import P2SGrad
 from kerasdml.losses.pnp import PNP
 from kerasdml.losses.proxy_anchor import ProxyAnchor
 from kerasdml.losses.proxy_nca import ProxyNCA
+from kerasdml.losses.quadruplet import Quadruplet
 from kerasdml.losses.ranked_list import RankedList
 from kerasdml.losses.recall_at_k import RecallAtK
 from kerasdml.losses.simsiam import SimSiam
@@ -93,17 +94,18 @@ __all__ = [
     "Manifold",
     "Margin",
     "ModalityAwareTriplet",
+    "MultipleNegativesRanking",
     "MultiProxiesAnchor",
     "MultiSimilarity",
-    "MultipleNegativesRanking",
     "NCA",
+    "NormalizedSoftmax",
     "NPairs",
     "NTXent",
-    "NormalizedSoftmax",
     "P2SGrad",
     "PNP",
     "ProxyAnchor",
     "ProxyNCA",
+    "Quadruplet",
     "RankedList",
     "RecallAtK",
     "SimSiam",

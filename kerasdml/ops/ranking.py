@@ -45,7 +45,7 @@ def triplet_hinge(similarities, positives, negatives, margin):
     return ops.sum(weights * similarities, axis=1) + margin * counts, counts
 
 
-def semi_hard_hinge(similarities, positives, negatives, hinge):
+def semi_hard_hinge(similarities, positives, negatives, hinge, swap=False):
     """Sums `hinge(s_n - s_p)` over positives p, n the semi-hard negative of each.
 
     The semi-hard negative is the closest of those farther away than the positive; if
@@ -56,20 +56,18 @@ def semi_hard_hinge(similarities, positives, negatives, hinge):
         positives: `(q, r)` booleans.
         negatives: `(q, r)` booleans, disjoint from `positives`.
         hinge: Function of the violations `s_n - s_p`, elementwise.
+        swap: Whether a negative is as close as it is to the closer of anchor and
+            positive, which takes a pass for each positive; `r` must be `q`.
 
     Returns:
         `costs, counts`: two `(q,)`, the sum, and the number of positives in it. An
         anchor without positives or without negatives has 0 and 0.
     """
-    # A negative as close as the positive, but for rounding, is not farther away.
-    chosen = _found(
-        _chosen_by_passes,
-        _chosen_by_sorting,
-        ops.stop_gradient(similarities),
-        positives,
-        negatives,
-        _lowered,
-    )
+    pairs = ops.stop_gradient(similarities), positives, negatives
+    if swap:
+        chosen = ops.stop_gradient(_chosen_with_swap(*pairs))
+    else:
+        chosen = _found(_chosen_by_passes, _chosen_by_sorting, *pairs, _lowered)
     violations = _taken(similarities, chosen) - similarities
     triplets = ops.logical_and(positives, ops.any(negatives, axis=1, keepdims=True))
     costs = ops.where(triplets, hinge(ops.where(triplets, violations, 0.0)), 0.0)
@@ -124,6 +122,11 @@ def _raised(x):
 
 
 def _lowered(x):
+    # A negative as close as the positive, but for rounding, is not farther away.
+    return -_raised(-x)
+
+
+def _lowered(x):
     return -_raised(-x)
 
 
@@ -168,6 +171,27 @@ def _chosen_by_passes(values, positives, negatives, moved, most):
         return ops.where(positive, _places(closest, values), chosen)
 
     return passes(choose, ops.cast(positives, "int32"), values, positives, most)
+
+
+def _chosen_with_swap(values, positives, negatives):
+    """Returns the same where negatives may be taken from the row of the positive."""
+    rows = ops.arange(ops.shape(values)[0], dtype="int32")[:, None]
+
+    def choose(chosen, positive, value):
+        partner = ops.cast(ops.argmax(positive, axis=1), "int32")
+        others = ops.take(values, partner, axis=0)
+        closer = ops.maximum(values, others)
+        farther = ops.logical_and(negatives, closer < _lowered(value))
+        some = ops.any(farther, axis=1, keepdims=True)
+        column = ops.where(some, _argmax(closer, farther), _argmax(-closer, negatives))
+        of_partner = ops.take_along_axis(others > values, column, axis=1)
+        row = ops.where(of_partner, partner[:, None], rows)
+        place = column + row * ops.shape(values)[1]
+        return ops.where(positive, place, chosen)
+
+    most = ops.max(ops.sum(ops.cast(positives, "int32"), axis=1))
+    start = ops.cast(positives, "int32")
+    return passes(choose, start, values, positives, most, "int16")
 
 
 def passes(step, state, values, positives, most, number_dtype="int8"):

@@ -171,6 +171,52 @@ def test_duplicates_of_all_classes_cost_the_margin_and_no_more():
     )
 
 
+def swapped(similarities, positives, negatives, a, p):
+    """How close each negative is to the closer of anchor and positive."""
+    closer = np.maximum(similarities[a], similarities[p])
+    return closer[negatives[a]]
+
+
+@pytest.mark.parametrize("negatives", ["semi_hard", "hard"])
+def test_swap_agrees_with_every_triplet_written_out(unbalanced, negatives):
+    labels, embeddings = unbalanced
+    pairs = s, positives, masked = cosines(embeddings), *masks(labels)
+    costs = np.zeros(labels.size)
+    for a in np.flatnonzero(positives.any(axis=1)):
+        partners = np.flatnonzero(positives[a])
+        if negatives == "hard":
+            partners = [min(partners, key=lambda p: s[a, p])]
+        for p in partners:
+            n = swapped(*pairs, a, p)
+            farther = n[n < s[a, p]]
+            if negatives == "hard":
+                taken = n.max()
+            else:
+                taken = farther.max() if farther.size else n.min()
+            costs[a] += max(taken - s[a, p] + 0.3, 0)
+    loss = Triplet(negatives=negatives, margin=0.3, swap=True)
+    found = loss.pair_loss(s.astype("float32"), positives, masked)
+    np.testing.assert_allclose(found, costs, rtol=1e-4, atol=1e-6)
+
+
+def test_swap_takes_the_negative_of_the_positive_worked_by_hand():
+    # On a line at 0, 2 (class 0) and 3 (class 1). The anchor 0 is 3 from the negative,
+    # its positive only 1: 2 - 1 + 0.5. From 2 the negative is 1 itself: the same.
+    x = np.array([[0.0], [2.0], [3.0]], "float32")
+    for negatives in ("semi_hard", "hard"):
+        loss = Triplet(
+            negatives=negatives, swap=True, similarity="euclidean", margin=0.5
+        )
+        np.testing.assert_allclose(loss(np.array([0, 0, 1]), x), 1.5, rtol=1e-5)
+
+
+def test_swap_refuses_references_and_all_triplets():
+    with pytest.raises(ValueError, match="compares its references with one another"):
+        Triplet(negatives="hard", swap=True, references=[object()])
+    with pytest.raises(ValueError, match="`swap=True` needs `negatives='semi_hard'`"):
+        Triplet(swap=True)
+
+
 @pytest.mark.parametrize(
     "bad, message",
     [
