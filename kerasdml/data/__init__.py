@@ -10,6 +10,10 @@ from kerasdml.data.packs import Pack, from_directory, load_pack
 from kerasdml.data.pair_batches import PairBatches, pair_batches
 from kerasdml.data.sampler import BalancedBatches, balanced_batches
 from kerasdml.data.splits import class_disjoint_split
+from kerasdml.data.two_modality_batches import (
+    TwoModalityBatches,
+    two_modality_batches,
+)
 
 __all__ = [
     "Augment",
@@ -18,6 +22,7 @@ __all__ = [
     "HardClassBatches",
     "Pack",
     "PairBatches",
+    "TwoModalityBatches",
     "at_least",
     "balanced_batches",
     "class_disjoint_split",
@@ -29,4 +34,5 @@ __all__ = [
     "images",
     "load_pack",
     "pair_batches",
+    "two_modality_batches",
 ]

@@ -126,8 +126,10 @@ def load_pack(path: str | os.PathLike, part: str | None = None) -> Pack:
 
     Args:
         path: The file.
-        part: Which images of a file that has several kinds: "sketches", "photos" or
-            "iconic" (one catalogue image per class).
+        part: Which images of a file that has several kinds: "sketches", "photos",
+            "both" (those of classes that have either, sketches first, with the field
+            "modality": 0 for sketches, 1 for photos) or "iconic" (one catalogue image
+            per class).
 
     Returns:
         A `Pack`.
@@ -140,20 +142,43 @@ def load_pack(path: str | os.PathLike, part: str | None = None) -> Pack:
     >>> pack = kerasdml.data.load_pack("omniglot.npz")
     >>> train = pack.subset(np.flatnonzero(pack.split == 0))
     """
+    if part == "both":
+        return _joined(load_pack(path, "sketches"), load_pack(path, "photos"))
     if part not in _PARTS:
-        raise ValueError(
-            f"`part` must be one of {', '.join(repr(x) for x in _PARTS)}. "
-            f"Received: part={part!r}."
-        )
+        names = ", ".join(repr(x) for x in [*_PARTS, "both"])
+        raise ValueError(f"`part` must be one of {names}. Received: part={part!r}.")
     with np.load(path) as file:
         arrays = {name: file[name] for name in file.files}
     if part is None and "sketches_packed" in arrays:
         raise ValueError(
             f"{pathlib.Path(path).name} has two kinds of images: pass "
-            "`part='sketches'` or `part='photos'`."
+            "`part='sketches'`, `part='photos'` or `part='both'`."
         )
     images = _images(arrays, _PARTS[part]["prefix"], pathlib.Path(path).name)
     return _pack(images, arrays, part, pathlib.Path(path).name)
+
+
+def _joined(sketches, photos):
+    """Returns the examples of classes that both packs have, as one pack."""
+    common = np.intersect1d(sketches.labels, photos.labels)
+    packs = [
+        pack.subset(np.flatnonzero(np.isin(pack.labels, common)))
+        for pack in (sketches, photos)
+    ]
+    splits = [pack.split for pack in packs if pack.split is not None]
+    return Pack(
+        images=np.concatenate([_colour(pack.images) for pack in packs]),
+        labels=np.concatenate([pack.labels for pack in packs]),
+        class_names=photos.class_names,
+        split=np.concatenate(splits) if splits else None,
+        fields={"modality": np.repeat([0, 1], [len(pack) for pack in packs])},
+    )
+
+
+def _colour(images):
+    if images.ndim == 3:
+        images = images[..., None]
+    return np.broadcast_to(images, (*images.shape[:3], 3))
 
 
 def _pack(images, arrays, part, file):

@@ -104,8 +104,7 @@ class BalancedBatches:
         _, self._class_of = np.unique(labels, return_inverse=True)
         self._sizes = np.bincount(self._class_of)
         self._starts = np.cumsum(self._sizes) - self._sizes
-        self._chunks = -(-self._sizes // per_class)
-        self.steps = int(max(-(-self._chunks.sum() // classes), self._chunks.max()))
+        self._plan(-(-self._sizes // per_class))
 
     def __call__(self, epoch: int) -> np.ndarray:
         """Returns the batches of an epoch.
@@ -120,6 +119,11 @@ class BalancedBatches:
         rng = np.random.Generator(np.random.Philox([self.seed, epoch]))
         examples = self._examples(self._visited(rng).ravel(), self._shuffled(rng))
         return examples.reshape(self.steps, self.batch_size)
+
+    def _plan(self, chunks):
+        """Sets how often an epoch at least visits each class."""
+        self._chunks = chunks
+        self.steps = int(max(-(-chunks.sum() // self.classes), chunks.max()))
 
     def _visited(self, rng):
         """The classes of each batch, by number: `(steps, classes)`."""

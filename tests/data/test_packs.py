@@ -126,6 +126,29 @@ def test_sketches_and_photos_are_two_parts(tmp_path):
         data.load_pack(path)
 
 
+def test_both_parts_are_one_pack_of_their_common_classes(tmp_path):
+    arrays, decoded = jpegs(images=IMAGES[:2, :5, :8])
+    path = written(
+        tmp_path,
+        **arrays,
+        sketches_packed=np.packbits(BITS[:, :, :8], axis=2),
+        sketch_size=np.array([5, 8]),
+        sketch_labels=LABELS,
+        photo_labels=np.array([2, 1]),
+        class_names=NAMES,
+        class_split=np.array([0, 0, 1]),
+    )
+    pack = data.load_pack(path, part="both")
+    np.testing.assert_array_equal(pack.labels, [1, 1, 2, 2, 2, 1])
+    np.testing.assert_array_equal(pack.split, [0, 0, 1, 1, 1, 0])
+    np.testing.assert_array_equal(pack.fields["modality"], [0, 0, 0, 0, 1, 1])
+    for channel in range(3):
+        sketches = 255 * BITS[2:, :, :8]
+        np.testing.assert_array_equal(pack.images[:4, ..., channel], sketches)
+    np.testing.assert_array_equal(pack.images[4:], decoded)
+    assert list(pack.class_names) == list(NAMES)
+
+
 def test_scenes_are_the_classes_of_a_multi_label_set(tmp_path):
     path = written(
         tmp_path,
@@ -209,6 +232,7 @@ DATA = pathlib.Path(os.environ.get("KERASDML_DATA", "nowhere"))
         ("ucmerced_multilabel", None, (2100, 96, 96, 3), 21, 420),
         ("quickdraw_photo", "sketches", (9570, 64, 64), 345, None),
         ("quickdraw_photo", "photos", (3947, 64, 64, 3), 345, None),
+        ("quickdraw_photo", "both", (6467, 64, 64, 3), 345, None),
     ],
 )
 def test_real_packs_have_their_documented_size(file, part, shape, classes, test):

@@ -207,6 +207,19 @@ def test_a_query_pushed_out_of_its_list_by_duplicates_costs_no_other_item():
     assert scores["recall_at_1"] == 0.0 and scores["recall_at_2"] == 0.9
 
 
+def test_across_modalities_worked_by_hand(at_angles):
+    # Sketches at 0 and 90 degrees of classes 0 and 1, photos at 10, 30, 80 and 105 of
+    # classes 1, 0, 1, 0. The first finds relevance 0, 1, 0, 1 and the second 1, 0, 0, 1:
+    # of two relevant photos each has one among the first two, at rank 2 and at rank 1.
+    scores = retrieval(
+        at_angles(0, 90), [0, 1], at_angles(10, 30, 80, 105), [1, 0, 1, 0], ks=(1, 2)
+    )
+    np.testing.assert_allclose(scores["recall_at_1"], 1 / 2)
+    np.testing.assert_allclose(scores["recall_at_2"], 1)
+    np.testing.assert_allclose(scores["r_precision"], 1 / 2)
+    np.testing.assert_allclose(scores["map_at_r"], (1 / 2 / 2 + 1 / 2) / 2)
+
+
 @pytest.mark.parametrize("count", [1, 2, 7])
 def test_copies_tie_wherever_they_lie_in_the_gallery(count):
     # Products with these shapes were seen to round equal columns differently.
