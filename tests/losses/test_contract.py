@@ -54,6 +54,7 @@ FURTHER = [
 BREAKS_THE_SIGN_RULE = {
     "ContrastiveBayesian": "the variance constraint holds back what is far apart",
     "IntraPairVariance": "lets go of pairs that are easier than the mean",
+    "P2SGrad": "draws negatives that are too far away back to a cosine of 0",
 }
 AXES_MATTER = {
     "BarlowTwins": "correlates coordinates",
@@ -70,6 +71,7 @@ ORDER_MATTERS = {
     "VICReg": VIEWS,
 }
 NO_DERIVATIVE = {
+    "AdaFace": "the length that sets its margin has no gradient, as in the paper",
     "Circle": "its paces have no gradient, as in the paper",
     "RankedList": "its weights have no gradient, as in the paper",
     "SimSiam": "one of its views has no gradient, by design",
