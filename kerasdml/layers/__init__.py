@@ -3,6 +3,7 @@
 from kerasdml.layers.boundaries import Boundaries
 from kerasdml.layers.conditional_squeeze_excite import ConditionalSqueezeExcite
 from kerasdml.layers.moving_average import MovingAverage
+from kerasdml.layers.moving_histogram import MovingHistogram
 from kerasdml.layers.normalization import L2Normalization
 from kerasdml.layers.orthogonal_fusion import OrthogonalFusion
 from kerasdml.layers.pooling import GeM
@@ -19,6 +20,7 @@ __all__ = [
     "ImageNetPreprocessing",
     "L2Normalization",
     "MovingAverage",
+    "MovingHistogram",
     "OrthogonalFusion",
     "Predictor",
     "Proxies",

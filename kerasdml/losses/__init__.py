@@ -21,6 +21,7 @@ from kerasdml.losses.contrastive_bayesian import ContrastiveBayesian
 from kerasdml.losses.cos_face import CosFace
 from kerasdml.losses.curricular_face import CurricularFace
 from kerasdml.losses.dynamic_proxy_nca import DynamicProxyNCA
+from kerasdml.losses.dynamic_soft_margin import DynamicSoftMargin
 from kerasdml.losses.embedding_norm import EmbeddingNorm
 from kerasdml.losses.fast_ap import FastAP
 from kerasdml.losses.generalized_lifted_structure import GeneralizedLiftedStructure
@@ -80,6 +81,7 @@ __all__ = [
     "CosFace",
     "CurricularFace",
     "DynamicProxyNCA",
+    "DynamicSoftMargin",
     "EmbeddingNorm",
     "FastAP",
     "GeneralizedLiftedStructure",

@@ -1,0 +1,102 @@
+"""Triplets weighted by how hard they are among all seen before."""
+
+import keras
+from keras import ops
+
+from kerasdml.layers import MovingHistogram
+from kerasdml.losses.base import PairLoss
+from kerasdml.losses.histogram import check_bins, check_cosine
+from kerasdml.ops import masked_max, safe_sqrt, soft_histograms
+from kerasdml.step import step
+
+
+@keras.saving.register_keras_serializable(package="kerasdml.losses")
+class DynamicSoftMargin(PairLoss):
+    """Weights triplets by their rank among those of all steps, instead of a margin.
+
+    With D the Euclidean distance of unit vectors, a positive pair (i, j) is compared
+    with the closest negative n of either end, and F the share of triplets so far, this
+    step's included, that were no harder:
+
+        t = D_ij - min(D_in, D_jn)
+        loss = F(t) t, averaged over the positive pairs
+
+    F is read from a histogram of t over -2 … 2 that training steps move; before the
+    first of them it rises evenly. The loss may be below 0.
+
+    Pair weight: of a positive F(t), of a negative the sum of those it is closest for.
+    A pair without negatives costs nothing and is not counted.
+
+    Args:
+        bins: Number of bins of the histogram, at least 1. The authors' code: 511.
+        rate: Share of the newest step in it, above 0 and at most 1. Paper: 0.01.
+        average: "pairs" (the default), the mean over positive pairs, or "anchors".
+        **kwargs: `miner`, and Keras' `name`, `reduction`, `dtype`. References beyond
+            the batch are refused: the formula needs their own negatives.
+
+    Raises:
+        ValueError: If `bins` is below 1, `rate` is outside its range, `similarity` is
+            not "cosine", `average` is "active", or `references` are given.
+
+    Example:
+
+    >>> model = kerasdml.MetricModel(embedder)
+    >>> model.compile("adam", loss=kerasdml.losses.DynamicSoftMargin())
+
+    Source: Zhang and Rusinkiewicz, "Learning Local Descriptors With a CDF-Based
+    Dynamic Soft Margin", ICCV 2019. Its batches are pairs of two images, whose
+    negatives are looked for in the other image alone; here in the whole batch.
+    pytorch-metric-learning averages over all triplets, and its histogram is part of
+    the gradient.
+    """
+
+    needs_rows_of_references = True
+
+    def __init__(self, *, bins=511, rate=0.01, average="pairs", **kwargs):
+        super().__init__(average=average, **kwargs)
+        self.bins = check_bins(bins)
+        check_cosine(self)
+        if average == "active":
+            raise ValueError(
+                "`average` must be 'pairs' or 'anchors': the costs of "
+                "DynamicSoftMargin may be below 0. Received: average='active'."
+            )
+        self.rate = rate
+        self.hardness = MovingHistogram(nodes=bins + 1, rate=rate, name="hardness")
+
+    @property
+    def layers(self):
+        return [*super().layers, self.hardness]
+
+    def pair_loss(self, similarities, positives, negatives):
+        some = ops.any(negatives, axis=1)
+        closest = ops.where(some, masked_max(similarities, negatives), -1.0)
+        closest = ops.maximum(closest[:, None], closest)
+        hardness = _distance(similarities) - _distance(closest)
+        pairs = _pairs(positives, negatives)
+        weights = self._weights(ops.stop_gradient(hardness), pairs)
+        return ops.sum(ops.where(pairs, weights * hardness, 0.0), axis=1)
+
+    def pair_count(self, similarities, positives, negatives):
+        pairs = _pairs(positives, negatives)
+        return ops.sum(ops.cast(pairs, similarities.dtype), axis=1)
+
+    def _weights(self, hardness, pairs):
+        """Returns `(q, q)` the share of triplets seen that were no harder."""
+        positions = ops.clip((hardness + 2.0) * (self.bins / 4.0), 0.0, self.bins)
+        none = ops.zeros_like(pairs)
+        counts = soft_histograms(positions, pairs, none, self.bins)[:, 0]
+        counts = ops.stop_gradient(ops.sum(counts, axis=0))
+        shares = self.hardness.updated(counts, training=step.training)
+        up_to = ops.cast(ops.cumsum(shares), hardness.dtype)
+        return ops.take(up_to, ops.cast(positions, "int32"))
+
+
+def _distance(cosine):
+    return safe_sqrt(2.0 - 2.0 * cosine)
+
+
+def _pairs(positives, negatives):
+    """Selects the positive pairs with a negative at either end."""
+    some = ops.any(negatives, axis=1)
+    return ops.logical_and(positives, ops.logical_or(some[:, None], some))
