@@ -12,6 +12,7 @@ from kerasdml.miners.n_hardest import NHardest
 from kerasdml.miners.pair_margin import PairMargin
 from kerasdml.miners.semi_hard import SemiHard
 from kerasdml.miners.triplet_margin import TripletMargin
+from kerasdml.miners.uniform_histogram import UniformHistogram
 
 __all__ = [
     "Angular",
@@ -26,4 +27,5 @@ __all__ = [
     "PairMargin",
     "SemiHard",
     "TripletMargin",
+    "UniformHistogram",
 ]
