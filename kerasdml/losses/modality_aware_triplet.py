@@ -62,10 +62,12 @@ class ModalityAwareTriplet(MetricLoss):
     >>> model.fit(images, {"label": labels, "modality": is_photo})
 
     Source: Huang et al., "Modality-Aware Triplet Hard Mining for Zero-shot
-    Sketch-Based Image Retrieval", 2021, https://arxiv.org/abs/2112.07966. In the
-    authors' code, whose options "cross" and "within" each select the other, an example
-    is also its own positive, which matters only if it has no other; and the gradient of
-    a single component is a third of its own: `1 / 3 * ModalityAwareTriplet(...)`.
+    Sketch-Based Image Retrieval", 2021, https://arxiv.org/abs/2112.07966, where the
+    cross-entropy of a linear classifier is added: `+ losses.NormalizedSoftmax(...)`
+    comes close. In the authors' code, whose options "cross" and "within" each select
+    the other, an example is also its own positive, which matters only if it has no
+    other; and the gradient of a single component is a third of its own, that of
+    `1 / 3 * ModalityAwareTriplet(...)`.
     """
 
     fields = ("modality",)
