@@ -50,6 +50,7 @@ from kerasdml.losses.proxy_nca import ProxyNCA
 from kerasdml.losses.quadruplet import Quadruplet
 from kerasdml.losses.ranked_list import RankedList
 from kerasdml.losses.recall_at_k import RecallAtK
+from kerasdml.losses.second_order_similarity import SecondOrderSimilarity
 from kerasdml.losses.simsiam import SimSiam
 from kerasdml.losses.smooth_ap import SmoothAP
 from kerasdml.losses.soft_nearest_neighbor import SoftNearestNeighbor
@@ -110,6 +111,7 @@ __all__ = [
     "Quadruplet",
     "RankedList",
     "RecallAtK",
+    "SecondOrderSimilarity",
     "SimSiam",
     "SmoothAP",
     "SoftNearestNeighbor",
