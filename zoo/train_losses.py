@@ -213,7 +213,7 @@ OBJECTIVES = {
     ),
     "SoftTriple": proxies("SoftTriple"),
     "Instance": plain("Instance"),
-    "Manifold": plain("Manifold"),
+    "Manifold": proxies("Manifold"),
     "NormalizedSoftmax + 0.01 * Center": Objective(
         lambda classes: (
             losses.NormalizedSoftmax(num_classes=classes)

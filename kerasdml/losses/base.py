@@ -150,7 +150,9 @@ class PairLoss(MetricLoss):
     between them neither.
 
     Args:
-        similarity: "cosine", "dot" or "euclidean" (minus the distance).
+        similarity: "cosine", "dot", or minus a distance: "euclidean",
+            "squared_euclidean", "manhattan", "signal_to_noise" or "hyperbolic", as
+            `ops.similarities` describes them.
         references: Further references: layers called as
             `source(batch, training=…)` with the batch's `References`, whose own
             `References` are appended to the batch's.

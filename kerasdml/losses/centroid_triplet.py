@@ -52,6 +52,7 @@ class CentroidTriplet(Triplet):
 
     needs_rows_of_references = True
     takes_tags = False
+    row_wise = False
 
     def __init__(self, **kwargs):
         super().__init__(**kwargs)

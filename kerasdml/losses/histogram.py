@@ -41,6 +41,8 @@ class Histogram(PairLoss):
     NIPS 2016, https://arxiv.org/abs/1611.00822.
     """
 
+    row_wise = False  # the histograms are those of the batch
+
     def __init__(self, *, bins=150, **kwargs):
         super().__init__(**kwargs)
         self.bins = check_bins(bins)

@@ -56,7 +56,8 @@ class SmoothAP(PairLoss):
     def pairs(self, anchors, references):
         similarities, positives, negatives = super().pairs(anchors, references)
         if self.include_anchor:
-            positives = with_anchor(positives, references.copy_of)
+            rows = anchors.copy_of, references.copy_of
+            positives = with_anchor(positives, *rows)
         return similarities, positives, negatives
 
     def pair_loss(self, similarities, positives, negatives):

@@ -26,7 +26,8 @@ class MetricModel(keras.Model):
         embedder: Built `keras.Model` from inputs to embeddings `(q, d)`. It stays an
             ordinary model, in the attribute of its name: save it, export it.
         ks: The k of recall@k and precision@k.
-        similarity: How `evaluate` compares: "cosine", "dot" or "euclidean".
+        similarity: How `evaluate` compares: "cosine", "dot", or minus a distance, as in
+            `ops.similarities`.
         **kwargs: Keras' `name` and `trainable`.
 
     Raises:

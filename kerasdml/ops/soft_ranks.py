@@ -65,15 +65,15 @@ def soft_rank_costs(similarities, positives, negatives, temperature, cost):
     return total + (slope - ops.stop_gradient(slope)) / n
 
 
-def with_anchor(positives, copy_of):
+def with_anchor(positives, rows, copy_of):
     """Adds, to the positives of each anchor that has some, the anchor itself.
 
     Args:
         positives: `(q, r)` booleans.
+        rows: `(q,)` the rows of the batch that the anchors are.
         copy_of: `(r,)` the row that a reference is the very same example as, or -1.
     """
-    rows = ops.arange(ops.shape(positives)[0], dtype="int32")[:, None]
-    own = rows == ops.cast(copy_of, "int32")[None, :]
+    own = ops.cast(rows, "int32")[:, None] == ops.cast(copy_of, "int32")[None, :]
     own = ops.logical_and(own, ops.any(positives, axis=1, keepdims=True))
     return ops.logical_or(positives, own)
 

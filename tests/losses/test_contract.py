@@ -306,6 +306,18 @@ def test_graph_agrees_with_eager_for_any_batch_size(loss):
         np.testing.assert_allclose(graph(labels, e), call(loss, labels, e), rtol=1e-5)
 
 
+@each_pair_loss
+def test_row_blocks_give_the_same_or_are_refused(loss):
+    labels, e = batch()
+    try:
+        streamed = twin_of(loss, row_blocks=5)
+    except ValueError as error:
+        assert "needs all rows of the batch at once" in str(error)
+        return
+    expected = call(loss, labels, e)
+    np.testing.assert_allclose(call(streamed, labels, e), expected, rtol=1e-5)
+
+
 @each_loss
 def test_half_precision_embeddings_are_compared_in_float32(loss):
     labels, e = batch()

@@ -82,5 +82,5 @@ def test_more_positives_than_a_byte_counts():
 
 def test_an_anchor_joins_the_positives_that_it_has():
     positives = np.array([[False, True, False], [True, False, False], [False] * 3])
-    joined = with_anchor(ops.convert_to_tensor(positives), np.array([0, 1, 2]))
+    joined = with_anchor(ops.convert_to_tensor(positives), *[np.arange(3)] * 2)
     np.testing.assert_array_equal(joined, [[1, 1, 0], [1, 1, 0], [0, 0, 0]])
