@@ -54,6 +54,8 @@ FURTHER = [
 BREAKS_THE_SIGN_RULE = {
     "ContrastiveBayesian": "the variance constraint holds back what is far apart",
     "IntraPairVariance": "lets go of pairs that are easier than the mean",
+    "MultiProxiesAnchor": "a class's far proxy gives way to its near one",
+    "SoftTriple": "a class's far center gives way to its near one",
     "P2SGrad": "draws negatives that are too far away back to a cosine of 0",
 }
 AXES_MATTER = {
@@ -81,6 +83,7 @@ NEGATIVES_ALONE = "negatives cost something without positives"
 COSTS_WITHOUT_PAIRS = {
     "BinomialDeviance": NEGATIVES_ALONE,
     "IntraPairVariance": NEGATIVES_ALONE,
+    "Margin": NEGATIVES_ALONE,
     "RankedList": NEGATIVES_ALONE,
     "ThresholdConsistentMargin": NEGATIVES_ALONE,
     "WeightedPairs": "pushes negatives however far away they are",
