@@ -71,8 +71,9 @@ class DynamicSoftMargin(PairLoss):
     def pair_loss(self, similarities, positives, negatives):
         some = ops.any(negatives, axis=1)
         closest = ops.where(some, masked_max(similarities, negatives), -1.0)
-        closest = ops.maximum(closest[:, None], closest)
-        hardness = _distance(similarities) - _distance(closest)
+        nearest = _distance(closest)
+        nearest = ops.minimum(nearest[:, None], nearest)
+        hardness = _distance(similarities) - nearest
         pairs = _pairs(positives, negatives)
         weights = self._weights(ops.stop_gradient(hardness), pairs)
         return ops.sum(ops.where(pairs, weights * hardness, 0.0), axis=1)

@@ -75,7 +75,13 @@ class RecallAtK(PairLoss):
         def hits_alone(a, b):
             return hits(a, b), ops.zeros_like(a), ops.zeros_like(b)
 
-        found = soft_rank_costs(*pairs, self.temperature, hits_alone)
+        found = soft_rank_costs(
+            ops.stop_gradient(similarities),
+            positives,
+            negatives,
+            self.temperature,
+            hits_alone,
+        )
         # Beyond k of them, further ones count no more.
         gain = ops.where(found < ks, 1.0 / (len(self.ks) * most), 0.0)
 
