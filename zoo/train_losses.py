@@ -448,34 +448,28 @@ class SketchesAndPhotos:
     shape = (size, size, 3)
 
     def __init__(self, folder):
-        file = folder / "quickdraw_photo.npz"
-        self.packs = [self._load(file, part) for part in ("sketches", "photos")]
-        seen = [pack.subset(np.flatnonzero(pack.split == 0)) for pack in self.packs]
+        pack = kerasdml.data.load_pack(folder / "quickdraw_photo.npz", part="both")
+        pack = dataclasses.replace(pack, images=small(pack, self.size))
+        self.seen = pack.subset(np.flatnonzero(pack.split == 0))
         self.unseen = [
-            pack.subset(np.flatnonzero(pack.split == 1)) for pack in self.packs
+            pack.subset(
+                np.flatnonzero((pack.split == 1) & (pack.fields["modality"] == one))
+            )
+            for one in (0, 1)
         ]
-        self.images = np.concatenate([pack.images for pack in seen])
-        self.modality = np.repeat([0, 1], [len(pack) for pack in seen])
-        self.labels, names = kerasdml.data.encode(
-            np.concatenate([pack.labels for pack in seen]), return_classes=True
-        )
+        self.labels, names = kerasdml.data.encode(self.seen.labels, return_classes=True)
         self.classes = len(names)
 
-    def _load(self, file, part):
-        pack = kerasdml.data.load_pack(file, part=part)
-        images = small(pack, self.size, channels=3)
-        return dataclasses.replace(pack, images=images)
-
     def batches(self, seed):
-        plan = kerasdml.data.balanced_batches(
-            self.labels, classes=16, per_class=8, seed=seed, modality=self.modality
-        )
+        modality = self.seen.fields["modality"]
         return kerasdml.data.images(
-            self.images,
+            self.seen.images,
             self.labels,
             size=self.size,
-            batches=plan,
-            fields={"modality": self.modality},
+            batches=kerasdml.data.two_modality_batches(
+                self.labels, modality, classes=16, per_modality=4, seed=seed
+            ),
+            fields={"modality": modality},
         )
 
     def evaluate(self, embedder, similarity):

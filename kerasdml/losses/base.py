@@ -237,7 +237,7 @@ class PairLoss(MetricLoss):
                 *(ops.concatenate(x) for x in zip(*parts, strict=True))
             )
         costs = self.cost(batch, references)
-        return _per(_count(costs > 0), costs) if self.average == "active" else costs
+        return per(_count(costs > 0), costs) if self.average == "active" else costs
 
     def cost(self, anchors, references):
         """Returns `(q,)` costs of q anchors against r references, both `References`."""
@@ -249,7 +249,7 @@ class PairLoss(MetricLoss):
             references,
             self.row_blocks,
         )
-        return _per(ops.sum(counts), costs) if self.average == "pairs" else costs
+        return per(ops.sum(counts), costs) if self.average == "pairs" else costs
 
     def pairs(self, anchors, references):
         """Returns `similarities, positives, negatives`, each `(q, r)`."""
@@ -271,7 +271,7 @@ class PairLoss(MetricLoss):
     def pair_cost(self, similarities, positives, negatives):
         """Returns `pair_loss`, divided by the number of pairs if `average` says so."""
         costs, counts = self.counted(similarities, positives, negatives)
-        return _per(ops.sum(counts), costs) if self.average == "pairs" else costs
+        return per(ops.sum(counts), costs) if self.average == "pairs" else costs
 
     def counted(self, similarities, positives, negatives):
         """Returns `pair_loss`, and the pairs in it where `average` asks for them."""
@@ -334,13 +334,7 @@ class ClassLoss(MetricLoss):
 
     def check_labels(self, labels):
         super().check_labels(labels)
-        highest, lowest = np.max(labels, initial=0), np.min(labels, initial=0)
-        if highest >= self.num_classes or lowest < -1:
-            raise ValueError(
-                f"Labels must be 0 … {self.num_classes - 1} for "
-                f"`num_classes={self.num_classes}` (or -1: no class). "
-                f"Received: {lowest} … {highest}."
-            )
+        check_classes(labels, self.num_classes)
 
     def costs(self, labels, embeddings):
         outside = ops.any(ops.logical_or(labels < -1, labels >= self.num_classes))
@@ -407,6 +401,16 @@ class ProxyLoss(ClassLoss):
         """Returns `(q,)` costs; all arguments are `(q, c)`, c counting all proxies."""
 
 
+def check_classes(labels, num_classes):
+    """Raises a `ValueError` if concrete labels are not 0 … num_classes - 1, or -1."""
+    highest, lowest = np.max(labels, initial=0), np.min(labels, initial=0)
+    if highest >= num_classes or lowest < -1:
+        raise ValueError(
+            f"Labels must be 0 … {num_classes - 1} for `num_classes={num_classes}` "
+            f"(or -1: no class). Received: {lowest} … {highest}."
+        )
+
+
 def _dtype_name(labels):
     return getattr(labels.dtype, "name", str(labels.dtype))
 
@@ -432,7 +436,7 @@ def _count(mask):
     return ops.sum(ops.cast(mask, "float32"))
 
 
-def _per(count, costs):
+def per(count, costs):
     """Scales costs so that Keras' mean of them is their sum over `count`."""
     anchors = ops.cast(ops.shape(costs)[0], costs.dtype)
     return costs * (anchors / ops.maximum(ops.cast(count, costs.dtype), 1.0))

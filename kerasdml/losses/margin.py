@@ -1,11 +1,10 @@
 """Margin loss."""
 
 import keras
-import numpy as np
 from keras import ops
 
 from kerasdml.layers import Boundaries
-from kerasdml.losses.base import PairLoss, _per
+from kerasdml.losses.base import PairLoss, check_classes, per
 from kerasdml.ops import safe_sqrt
 
 
@@ -96,13 +95,8 @@ class Margin(PairLoss):
 
     def check_labels(self, labels):
         super().check_labels(labels)
-        highest, lowest = np.max(labels, initial=0), np.min(labels, initial=0)
-        if self.num_classes and (highest >= self.num_classes or lowest < -1):
-            raise ValueError(
-                f"Labels must be 0 … {self.num_classes - 1} for "
-                f"`num_classes={self.num_classes}` (or -1: no class). "
-                f"Received: {lowest} … {highest}."
-            )
+        if self.num_classes:
+            check_classes(labels, self.num_classes)
 
     def cost(self, anchors, references):
         cosines, positives, negatives = self.pairs(anchors, references)
@@ -113,7 +107,7 @@ class Margin(PairLoss):
         costs = self.pair_loss(*pairs) + self.nu * boundaries[:, 0] * positive_count
         if self.average != "pairs":
             return costs
-        return _per(ops.sum(self.pair_count(*pairs)), costs)
+        return per(ops.sum(self.pair_count(*pairs)), costs)
 
     def pair_loss(self, similarities, positives, negatives):
         """Returns `(q,)` costs of `similarities`: how much closer than the boundary."""

@@ -66,6 +66,7 @@ AXES_MATTER = {
 }
 VIEWS = "the first example of a class is one view, the second the other"
 ORDER_MATTERS = {
+    "ModalityAwareTriplet": "here the modality follows from the row",
     "BarlowTwins": VIEWS,
     "MultipleNegativesRanking": VIEWS,
     "NPairs": VIEWS,
@@ -73,6 +74,7 @@ ORDER_MATTERS = {
     "VICReg": VIEWS,
 }
 NO_DERIVATIVE = {
+    "ModalityAwareTriplet": "the weights of its parts have no gradient, by design",
     "AdaFace": "the length that sets its margin has no gradient, as in the paper",
     "Circle": "its paces have no gradient, as in the paper",
     "RankedList": "its weights have no gradient, as in the paper",
