@@ -187,7 +187,6 @@ OBJECTIVES = {
     "FastAP": plain("FastAP"),
     "PNP": plain("PNP"),
     "Histogram": plain("Histogram"),
-    "UniformHistogram": plain("UniformHistogram"),
     # Proxies.
     "NormalizedSoftmax": proxies("NormalizedSoftmax"),
     "CosFace": proxies("CosFace"),
@@ -261,6 +260,7 @@ OBJECTIVES = {
             miners.PairMargin(),
             miners.SemiHard(),
             miners.TripletMargin(),
+            miners.UniformHistogram(),
         )
     },
     # Without class labels.

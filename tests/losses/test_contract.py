@@ -54,6 +54,8 @@ FURTHER = [
 BREAKS_THE_SIGN_RULE = {
     "ContrastiveBayesian": "the variance constraint holds back what is far apart",
     "IntraPairVariance": "lets go of pairs that are easier than the mean",
+    "FastAP": "a positive among many others lowers their precision",
+    "RecallAtK": "a positive that rises lowers the ranks of the others",
     "MultiProxiesAnchor": "a class's far proxy gives way to its near one",
     "SoftTriple": "a class's far center gives way to its near one",
     "P2SGrad": "draws negatives that are too far away back to a cosine of 0",
