@@ -107,8 +107,8 @@ def of_sketches(make):
 
 
 OBJECTIVES = {
+    # One of each, in the order of the documentation; then further forms.
     "untrained network": Objective(None),
-    # Pairs.
     "Contrastive": plain("Contrastive"),
     "Triplet": plain("Triplet"),
     "Triplet(negatives='semi_hard')": plain("Triplet", negatives="semi_hard"),
@@ -131,9 +131,6 @@ OBJECTIVES = {
         )
     ),
     "MultiSimilarity": plain("MultiSimilarity"),
-    "MultiSimilarity, miners.MultiSimilarity": mined(
-        miners.MultiSimilarity(), "MultiSimilarity"
-    ),
     "WeightedPairs": plain("WeightedPairs"),
     "BinomialDeviance": plain("BinomialDeviance"),
     "LiftedStructure": raw("LiftedStructure", "euclidean"),
@@ -141,9 +138,6 @@ OBJECTIVES = {
     "NPairs": raw("NPairs", "dot"),
     "NPairs(mode='ovo')": raw("NPairs", "dot", mode="ovo"),
     "MultipleNegativesRanking": plain("MultipleNegativesRanking"),
-    "MultipleNegativesRanking(symmetric=True)": plain(
-        "MultipleNegativesRanking", symmetric=True
-    ),
     "NTXent": plain("NTXent"),
     "SupCon": plain("SupCon"),
     "NCA": plain("NCA"),
@@ -156,14 +150,82 @@ OBJECTIVES = {
         lambda classes: losses.TupletMargin() + 0.5 * losses.IntraPairVariance()
     ),
     "ContrastiveBayesian": plain("ContrastiveBayesian"),
+    "StructuredGaussian": raw("StructuredGaussian", "euclidean"),
+    "DynamicSoftMargin": plain("DynamicSoftMargin"),
+    "SmoothAP": plain("SmoothAP"),
+    "RecallAtK": plain("RecallAtK"),
+    "FastAP": plain("FastAP"),
+    "PNP": plain("PNP"),
+    "Histogram": plain("Histogram"),
+    "NormalizedSoftmax": proxies("NormalizedSoftmax"),
+    "CosFace": proxies("CosFace"),
+    "ArcFace": proxies("ArcFace"),
+    "SubCenterArcFace": proxies("SubCenterArcFace"),
+    "SphereFace": proxies("SphereFace"),
+    "LargeMarginSoftmax": proxies("LargeMarginSoftmax"),
+    "AdaCos": proxies("AdaCos"),
+    "CurricularFace": proxies("CurricularFace"),
+    "AdaFace": dataclasses.replace(proxies("AdaFace"), normalize=False),
+    "MagFace": dataclasses.replace(proxies("MagFace"), normalize=False),
+    "P2SGrad": proxies("P2SGrad"),
+    "ProxyNCA": proxies("ProxyNCA"),
+    "DynamicProxyNCA": plain("DynamicProxyNCA"),
+    "ProxyAnchor": proxies("ProxyAnchor"),
+    "MultiProxiesAnchor": proxies("MultiProxiesAnchor"),
+    "SoftTriple": proxies("SoftTriple"),
+    "Instance": plain("Instance"),
+    "Manifold": proxies("Manifold"),
+    "NormalizedSoftmax + 0.01 * Center": Objective(
+        lambda classes: (
+            losses.NormalizedSoftmax(num_classes=classes)
+            + 0.01 * losses.Center(num_classes=classes)
+        )
+    ),
+    "MultiSimilarity + 0.03 * ProxyAnchor": Objective(
+        lambda classes: (
+            losses.MultiSimilarity(base=1.0, negative_sign="printed")
+            + 0.03 * losses.ProxyAnchor(num_classes=classes)
+        )
+    ),
+    "Contrastive + ThresholdConsistentMargin": beside("ThresholdConsistentMargin", 1.0),
+    "Contrastive + 0.1 * KoLeo": beside("KoLeo", 0.1),
+    "Contrastive + GlobalOrthogonal": beside("GlobalOrthogonal", 1.0),
+    "Contrastive + ZeroMean": beside("ZeroMean", 1.0),
+    "NPairs + 0.001 * EmbeddingNorm": Objective(
+        lambda classes: (
+            losses.NPairs(l2_weight=0.0) + 0.001 * losses.EmbeddingNorm(power=2.0)
+        ),
+        normalize=False,
+        similarity="dot",
+    ),
+    "VICReg": dataclasses.replace(without_labels("VICReg"), normalize=False),
+    "BarlowTwins": dataclasses.replace(without_labels("BarlowTwins"), normalize=False),
+    "SimSiam": dataclasses.replace(
+        without_labels("SimSiam"), normalize=False, batch_normalize=True
+    ),
+    "Triplet, miners.MultiLabel, tags": with_tags(
+        "Triplet", similarity="squared_euclidean", miner=miners.MultiLabel(), margin=0.5
+    ),
+    "ModalityAwareTriplet": of_sketches(lambda classes: losses.ModalityAwareTriplet()),
+    "NormalizedSoftmax + ModalityAwareTriplet": of_sketches(
+        lambda classes: (
+            losses.NormalizedSoftmax(num_classes=classes)
+            + losses.ModalityAwareTriplet()
+        )
+    ),
+    # Further forms.
+    "MultiSimilarity, miners.MultiSimilarity": mined(
+        miners.MultiSimilarity(), "MultiSimilarity"
+    ),
+    "MultipleNegativesRanking(symmetric=True)": plain(
+        "MultipleNegativesRanking", symmetric=True
+    ),
     "ContrastiveBayesian(aggregation='sqrt')": plain(
         "ContrastiveBayesian", aggregation="sqrt"
     ),
     "ContrastiveBayesian(aggregation='const')": plain(
         "ContrastiveBayesian", aggregation="const"
     ),
-    "StructuredGaussian": raw("StructuredGaussian", "euclidean"),
-    "DynamicSoftMargin": plain("DynamicSoftMargin"),
     "Contrastive(similarity='signal_to_noise')": raw(
         "Contrastive",
         "signal_to_noise",
@@ -181,61 +243,12 @@ OBJECTIVES = {
         margin=-2.0,
         positive_margin=0.0,
     ),
-    # Rankings.
-    "SmoothAP": plain("SmoothAP"),
-    "RecallAtK": plain("RecallAtK"),
-    "FastAP": plain("FastAP"),
-    "PNP": plain("PNP"),
-    "Histogram": plain("Histogram"),
-    # Proxies.
-    "NormalizedSoftmax": proxies("NormalizedSoftmax"),
-    "CosFace": proxies("CosFace"),
-    "ArcFace": proxies("ArcFace"),
-    "SubCenterArcFace": proxies("SubCenterArcFace"),
-    "SphereFace": proxies("SphereFace"),
-    "LargeMarginSoftmax": proxies("LargeMarginSoftmax"),
-    "AdaCos": proxies("AdaCos"),
-    "CurricularFace": proxies("CurricularFace"),
-    "AdaFace": dataclasses.replace(proxies("AdaFace"), normalize=False),
-    "MagFace": dataclasses.replace(proxies("MagFace"), normalize=False),
-    "P2SGrad": proxies("P2SGrad"),
-    "ProxyNCA": proxies("ProxyNCA"),
     "ProxyNCA(include_positive=False)": proxies("ProxyNCA", include_positive=False),
-    "DynamicProxyNCA": plain("DynamicProxyNCA"),
-    "ProxyAnchor": proxies("ProxyAnchor"),
-    "MultiProxiesAnchor": proxies("MultiProxiesAnchor"),
     "MultiProxiesAnchor(aggregation='data')": proxies(
         "MultiProxiesAnchor", aggregation="data"
     ),
     "MultiProxiesAnchor(aggregation='mixed')": proxies(
         "MultiProxiesAnchor", aggregation="mixed"
-    ),
-    "SoftTriple": proxies("SoftTriple"),
-    "Instance": plain("Instance"),
-    "Manifold": proxies("Manifold"),
-    "NormalizedSoftmax + 0.01 * Center": Objective(
-        lambda classes: (
-            losses.NormalizedSoftmax(num_classes=classes)
-            + 0.01 * losses.Center(num_classes=classes)
-        )
-    ),
-    "MultiSimilarity + 0.03 * ProxyAnchor": Objective(
-        lambda classes: (
-            losses.MultiSimilarity(base=1.0, negative_sign="printed")
-            + 0.03 * losses.ProxyAnchor(num_classes=classes)
-        )
-    ),
-    # What regularizes.
-    "Contrastive + ThresholdConsistentMargin": beside("ThresholdConsistentMargin", 1.0),
-    "Contrastive + 0.1 * KoLeo": beside("KoLeo", 0.1),
-    "Contrastive + GlobalOrthogonal": beside("GlobalOrthogonal", 1.0),
-    "Contrastive + ZeroMean": beside("ZeroMean", 1.0),
-    "NPairs + 0.001 * EmbeddingNorm": Objective(
-        lambda classes: (
-            losses.NPairs(l2_weight=0.0) + 0.001 * losses.EmbeddingNorm(power=2.0)
-        ),
-        normalize=False,
-        similarity="dot",
     ),
     "NormalizedSoftmax, regularizers.RegularFace": regularized(
         regularizers.RegularFace()
@@ -246,7 +259,6 @@ OBJECTIVES = {
     "SubCenterArcFace, regularizers.SparseCenters": regularized(
         regularizers.SparseCenters(per_class=3), "SubCenterArcFace"
     ),
-    # Miners.
     **{
         f"Contrastive, miners.{type(miner).__name__}": mined(miner)
         for miner in (
@@ -263,31 +275,13 @@ OBJECTIVES = {
             miners.UniformHistogram(),
         )
     },
-    # Without class labels.
-    "VICReg": dataclasses.replace(without_labels("VICReg"), normalize=False),
-    "BarlowTwins": dataclasses.replace(without_labels("BarlowTwins"), normalize=False),
-    "SimSiam": dataclasses.replace(
-        without_labels("SimSiam"), normalize=False, batch_normalize=True
-    ),
     "NTXent, two views": without_labels("NTXent"),
-    # Tags.
     "untrained network, tags": Objective(None, data="land use, tags"),
     "Contrastive, tags": with_tags("Contrastive"),
     "MultiSimilarity, tags": with_tags("MultiSimilarity"),
-    "Triplet, miners.MultiLabel, tags": with_tags(
-        "Triplet", similarity="squared_euclidean", miner=miners.MultiLabel(), margin=0.5
-    ),
-    # Two modalities.
     "untrained network, modalities": of_sketches(None),
     "MultiSimilarity, modalities": of_sketches(
         lambda classes: losses.MultiSimilarity()
-    ),
-    "ModalityAwareTriplet": of_sketches(lambda classes: losses.ModalityAwareTriplet()),
-    "NormalizedSoftmax + ModalityAwareTriplet": of_sketches(
-        lambda classes: (
-            losses.NormalizedSoftmax(num_classes=classes)
-            + losses.ModalityAwareTriplet()
-        )
     ),
 }
 

@@ -57,7 +57,16 @@ class MetricLoss(Configured, keras.losses.Loss, abc.ABC):
 
         `MetricModel.compile` calls it; a custom training loop does so itself and trains
         the weights of `layers` with the model's.
+
+        Raises:
+            ValueError: If it has weights for embeddings of another size.
         """
+        if self.layers and getattr(self, "_dim", dim) != dim:
+            raise ValueError(
+                f"{type(self).__name__} has weights for embeddings of size "
+                f"{self._dim}; make a new one for those of size {dim}."
+            )
+        self._dim = dim
         with keras.name_scope(self.name):
             for layer in self.layers:
                 if not layer.built:
@@ -109,6 +118,7 @@ class MetricLoss(Configured, keras.losses.Loss, abc.ABC):
             y_true = np.asarray(y_true)
             self.check_labels(y_true)
         self._check_kind(y_true)
+        self._check_embeddings(y_true, y_pred)
         self._labels = y_true  # as they came; the base class casts its copy
         try:
             return super().__call__(y_true, y_pred, sample_weight)
@@ -122,6 +132,23 @@ class MetricLoss(Configured, keras.losses.Loss, abc.ABC):
     @abc.abstractmethod
     def costs(self, labels, embeddings):
         """Returns the costs, `(q,)`, of `labels (q,)` and `embeddings (q, d)`."""
+
+    def _check_embeddings(self, labels, embeddings):
+        shape = tuple(embeddings.shape)
+        if len(shape) != 2:
+            raise ValueError(
+                f"Embeddings must be of shape (q, d). Received: shape {shape}."
+            )
+        if None not in (labels.shape[0], shape[0]) and labels.shape[0] != shape[0]:
+            raise ValueError(
+                "There must be one label for each embedding. "
+                f"Received: {labels.shape[0]} labels for {shape[0]} embeddings."
+            )
+        if self.layers and shape[1] != self._dim:
+            raise ValueError(
+                f"{type(self).__name__} was built for embeddings of size {self._dim}. "
+                f"Received: size {shape[1]}."
+            )
 
     def _check_kind(self, labels):
         if _are_tags(labels):

@@ -59,6 +59,7 @@ class Sum(MetricLoss):
         return list({id(x): x for part in self.losses for x in part.layers}.values())
 
     def build(self, dim):
+        self._dim = dim
         for part in self.losses:
             part.build(dim)
 

@@ -365,6 +365,29 @@ def test_rejects_row_blocks_where_all_rows_are_needed_at_once():
         losses.LiftedStructure(row_blocks=2)
 
 
+# --- embeddings ---
+
+
+def test_rejects_embeddings_of_another_size_than_it_was_built_for():
+    loss = built("ArcFace", dim=2)
+    with pytest.raises(ValueError, match="built for embeddings of size 2. Received: s"):
+        loss(np.array([0, 1]), np.eye(3, dtype="float32")[:2])
+    with pytest.raises(ValueError, match="has weights for embeddings of size 2; make"):
+        loss.build(3)
+
+
+def test_rejects_embeddings_that_are_no_rows():
+    with pytest.raises(
+        ValueError, match=r"of shape \(q, d\). Received: shape"
+    ):
+        losses.Contrastive()(np.array([0, 1]), np.zeros((2, 1, 3), "float32"))
+
+
+def test_rejects_another_number_of_labels_than_of_embeddings():
+    with pytest.raises(ValueError, match="Received: 3 labels for 2 embeddings"):
+        losses.Contrastive()(np.array([0, 1, 1]), np.eye(2, dtype="float32"))
+
+
 # --- precision ---
 
 
