@@ -10,7 +10,7 @@ demo: .venv/installed
 
 test: .venv-test/installed
 	rm -rf build/check && mkdir -p build/check
-	cp -r tests zoo saved_models demo pyproject.toml README.md build/check/
+	cp -r tests docs zoo saved_models demo pyproject.toml README.md build/check/
 	cd build/check && ../../.venv-test/bin/python -m pytest -q -n 2
 	cd build/check && KERAS_BACKEND=jax ../../.venv-test/bin/python -m pytest -q -n 2 \
 		tests/ops tests/layers tests/miners tests/losses tests/metrics \

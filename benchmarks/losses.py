@@ -12,6 +12,7 @@ proxies.
     python benchmarks/losses.py --sizes 8192 --rounds 1 --no-memory
     python benchmarks/losses.py --dims 512 --layouts unequal --sizes 1024 --no-memory
     python benchmarks/losses.py --csv benchmarks/results/losses.csv
+    python benchmarks/losses.py --csv benchmarks/results/losses.csv --table
 
 `--csv` adds rows to the file and skips those that are there, so that it can go on in
 pieces. `benchmarks/peers.py` compares with other libraries.
@@ -81,8 +82,12 @@ def main():
     parser.add_argument("--quick", action="store_true", help="one size, no memory")
     parser.add_argument("--no-memory", action="store_true", help="time only")
     parser.add_argument("--csv", type=pathlib.Path, help="file to add the rows to")
+    parser.add_argument("--table", action="store_true", help="print the file's rows")
     parser.add_argument("--memory-of", help=argparse.SUPPRESS)
     args = parser.parse_args()
+    if args.table:
+        print_table(args.csv)
+        return
     if args.memory_of:
         print(peak_memory(each_loss()[args.memory_of], args.jit))
         return
@@ -295,6 +300,22 @@ def rows_in(path):
         return set()
     with path.open() as lines:
         return {key_of(row) for row in csv.DictReader(lines)}
+
+
+def print_table(path):
+    """Prints the times of 4 of each class at d = 128, and memory, a loss a row."""
+    with path.open() as lines:
+        rows = list(csv.DictReader(lines))
+    usual = [row for row in rows if row["layout"] == "four of each"]
+    usual = [row for row in usual if row["dim"] == str(DIM)]
+    sizes = sorted({int(row["batch"]) for row in usual})
+    times = {(row["loss"], row["batch"]): row["times_the_product"] for row in usual}
+    arrays = {row["loss"]: row["arrays"] for row in rows if row["layout"] == "memory"}
+    heads = ["loss", *(f"B = {size:,}" for size in sizes), f"arrays at {MEMORY_SIZE:,}"]
+    print(f"| {' | '.join(heads)} |\n|{'---|' * len(heads)}")
+    for name in dict.fromkeys(row["loss"] for row in usual):
+        cells = [times.get((name, str(size)), "") for size in sizes]
+        print(f"| {' | '.join([name, *cells, arrays.get(name, '')])} |")
 
 
 def add(row, path, compiled):

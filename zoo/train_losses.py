@@ -10,6 +10,7 @@ them from a data set or an augmentation that has them.
 
     KERASDML_DATA=folder python zoo/train_losses.py
     KERASDML_DATA=folder python zoo/train_losses.py --only Circle ArcFace
+    python zoo/train_losses.py --table
 
 A row a run goes into `zoo/results.csv` as soon as it is there; runs that have a row are
 skipped, so that this can be stopped and go on.
@@ -188,6 +189,7 @@ OBJECTIVES = {
         )
     ),
     "Contrastive + ThresholdConsistentMargin": beside("ThresholdConsistentMargin", 1.0),
+    "Contrastive + 0.1 * SecondOrderSimilarity": beside("SecondOrderSimilarity", 0.1),
     "Contrastive + 0.1 * KoLeo": beside("KoLeo", 0.1),
     "Contrastive + GlobalOrthogonal": beside("GlobalOrthogonal", 1.0),
     "Contrastive + ZeroMean": beside("ZeroMean", 1.0),
@@ -291,7 +293,11 @@ def main():
     parser.add_argument("--only", nargs="+", choices=OBJECTIVES, help="by name")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--steps", type=int, default=STEPS)
+    parser.add_argument("--table", action="store_true", help="print what there is")
     arguments = parser.parse_args()
+    if arguments.table:
+        print_table()
+        return
     folder = os.environ.get("KERASDML_DATA")
     if not folder:
         parser.error("set KERASDML_DATA to the folder of omniglot.npz and the others")
@@ -514,6 +520,18 @@ def rows_there():
         return {
             (row["name"], row["seed"], row["steps"]) for row in csv.DictReader(lines)
         }
+
+
+def print_table():
+    """Prints the rows as documentation shows them, the best of each data set first."""
+    with RESULTS.open() as lines:
+        rows = [row for row in csv.DictReader(lines) if row["recipe"] == RECIPE]
+    for data_set in dict.fromkeys(row["data_set"] for row in rows):
+        print(f"\n{data_set}:\n\n| objective | recall@1 | MAP@R |\n|---|---|---|")
+        own = [row for row in rows if row["data_set"] == data_set]
+        for row in sorted(own, key=lambda row: -float(row["recall_at_1"])):
+            recall, precision = (float(row[x]) for x in ("recall_at_1", "map_at_r"))
+            print(f"| {row['name']} | {recall:.3f} | {precision:.3f} |")
 
 
 def append(row):
