@@ -1,10 +1,11 @@
 """Time and memory of losses beside those of other libraries, in one run.
 
-A case is a loss here and the one of pytorch-metric-learning (PML) or of TensorFlow
-Addons (TFA) that has the same value. Both get the same batch, 4 of a class, and run on
-the CPU, forward and backward, taking turns, each in a process of its own. Values and
-gradients are compared first. A process that needs more than `BYTES_AT_MOST` is ended:
-where a library builds arrays of the cube of the batch, there is a size it cannot do.
+The cases are those of the tests that compare values and gradients with
+pytorch-metric-learning (PML) and TensorFlow Addons (TFA): losses of pairs and rankings.
+Both get the same batch, 4 of a class, and run on the CPU, forward and backward, taking
+turns, each in a process of its own. Values and gradients are compared first. A process
+that needs more than `BYTES_AT_MOST` is ended: where a library builds arrays of the cube
+of the batch, there is a size it cannot do.
 
     pip install '.[bench]'
     python benchmarks/peers.py
@@ -18,6 +19,7 @@ import argparse
 import contextlib
 import csv
 import datetime
+import importlib.metadata
 import importlib.util
 import os
 import pathlib
@@ -26,76 +28,37 @@ import statistics
 import sys
 import time
 from multiprocessing import get_context
-from typing import NamedTuple
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")  # for TensorFlow Addons
 
 import numpy as np
 
+import kerasdml
+
 ROOT = pathlib.Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+MODULES = {"PML": "pytorch_metric_learning", "TFA": "tensorflow_addons"}
 DIM, PER_CLASS = 128, 4
 SECONDS_A_TURN, SECONDS_AT_MOST = 0.2, 200
 BYTES_AT_MOST = 20 * 2**30
 AGREE = 1e-3  # relative, of float32 sums of millions of terms
+# Equal with as many classes as examples a class, which a benchmark cannot have.
+VALUES_DIFFER = ("SmoothAPLoss()",)
 
 
-class Case(NamedTuple):
-    """A loss here and its equal there.
+def cases(library):
+    """Returns the cases of a library that suit four examples of each class."""
+    if library == "PML":
+        from tests.losses import pytorch_metric_learning_cases as module
 
-    Attributes:
-        ours: Name in `kerasdml.losses`.
-        arguments: Of its constructor.
-        library: "PML" or "TFA".
-        theirs: Name there.
-        their_arguments: Of its constructor, made in its process.
-        miner: Name of PML's miner, and its arguments.
-        factor: What to multiply our value with.
-    """
+        found = [*module.PAIRS, *module.RANKINGS]
+    else:
+        from tests.losses import addons_cases as module
 
-    ours: str
-    arguments: dict
-    library: str
-    theirs: str
-    their_arguments: dict = {}
-    miner: tuple | None = None
-    factor: float = 1.0
-
-    def __str__(self):
-        return f"{self.ours}, {self.library}'s {self.theirs}"
-
-
-DISTANCE = {"similarity": "euclidean"}
-CASES = [
-    Case(
-        "Contrastive",
-        {**DISTANCE, "margin": -1.0, "positive_margin": 0.0, "average": "pairs"},
-        "PML",
-        "ContrastiveLoss",
-    ),
-    Case("Triplet", {**DISTANCE, "margin": 0.05}, "PML", "TripletMarginLoss"),
-    Case(
-        "Triplet",
-        {**DISTANCE, "margin": 1.0, "negatives": "semi_hard"},
-        "TFA",
-        "TripletSemiHardLoss",
-    ),
-    Case(
-        "Triplet",
-        {**DISTANCE, "margin": 1.0, "negatives": "hard"},
-        "TFA",
-        "TripletHardLoss",
-    ),
-    Case("LiftedStructure", {}, "TFA", "LiftedStructLoss"),
-    Case("LiftedStructure", {}, "PML", "LiftedStructureLoss"),
-    Case("GeneralizedLiftedStructure", {}, "PML", "GeneralizedLiftedStructureLoss"),
-    Case("NTXent", {}, "PML", "NTXentLoss"),
-    Case("SupCon", {}, "PML", "SupConLoss"),
-    Case("MultiSimilarity", {"beta": 50.0}, "PML", "MultiSimilarityLoss"),
-    Case("Circle", {}, "PML", "CircleLoss"),
-    Case("SmoothAP", {}, "PML", "SmoothAPLoss"),
-    Case("FastAP", {}, "PML", "FastAPLoss"),
-]
+        found = module.CASES
+    usual = [case for case in found if "four of each" in case.layouts]
+    return [case for case in usual if not getattr(case.loss, "layers", [])]
 
 
 def main():
@@ -106,17 +69,18 @@ def main():
     parser.add_argument("--csv", type=pathlib.Path, help="file to write the rows to")
     args = parser.parse_args()
     rows = []
-    for case in CASES:
-        if args.only and case.ours not in args.only:
+    for library in MODULES:
+        if not installed(library):
+            print(f"{MODULES[library]} is not installed")
             continue
-        if not installed(case.library):
-            print(f"{case}: not installed")
-            continue
-        for size in args.sizes:
-            rows.append(compare(case, size, args.rounds))
-            print(line_of(rows[-1]), flush=True)
-    if args.csv:
-        write(rows, args.csv)
+        for number, case in enumerate(cases(library)):
+            if args.only and type(case.loss).__name__ not in args.only:
+                continue
+            for size in args.sizes:
+                rows.append(compare(library, number, case, size, args.rounds))
+                print(line_of(rows[-1]), flush=True)
+                if args.csv:
+                    write(rows, args.csv)
     wrong = [row for row in rows if row["agrees"] is False]
     slower = [row for row in rows if row["times_as_fast"] and row["times_as_fast"] < 1]
     if wrong or slower:
@@ -124,16 +88,14 @@ def main():
 
 
 def installed(library):
-    name = {"PML": "pytorch_metric_learning", "TFA": "tensorflow_addons"}[library]
-    return importlib.util.find_spec(name) is not None
+    return importlib.util.find_spec(MODULES[library]) is not None
 
 
-def compare(case, size, rounds):
+def compare(library, number, case, size, rounds):
     """Runs both in turns and returns the row of their times."""
     row = {
-        "loss": case.ours,
-        "arguments": ", ".join(f"{k}={v!r}" for k, v in case.arguments.items()),
-        "theirs": f"{case.library} {case.theirs}",
+        "loss": type(case.loss).__name__,
+        "theirs": f"{library} {case}",
         "batch": size,
         "agrees": None,
         "times_as_fast": None,
@@ -143,15 +105,21 @@ def compare(case, size, rounds):
         "their_mb": None,
         "note": "",
     }
-    with Worker(our_step, case, size) as ours, Worker(their_step, case, size) as theirs:
+    what = library, number, size
+    with Worker(our_step, *what) as ours, Worker(their_step, *what) as theirs:
         mine = ours.ask("result")
         its = theirs.ask("result")
         if its is None:
-            row["note"] = f"theirs needs more than {BYTES_AT_MOST >> 30} GiB or "
-            row["note"] += f"{SECONDS_AT_MOST} s"
-            row |= {"our_ms": round(1e3 * min(ours.ask("turn") for _ in range(3)), 2)}
+            row["our_ms"] = round(1e3 * min(ours.ask("turn") for _ in range(3)), 2)
+            row["note"] = (
+                f"theirs needs more than {BYTES_AT_MOST >> 30} GiB or "
+                f"{SECONDS_AT_MOST} s"
+            )
             return row
-        row["agrees"] = bool(agree(mine, its))
+        if str(case) in VALUES_DIFFER:
+            row["note"] = "of another value, as docs/migration.md says"
+        else:
+            row["agrees"] = bool(agree(mine, its))
         slow = theirs.ask("once") > 2.0
         turns = [
             (ours.ask("turn"), theirs.ask("once" if slow else "turn"))
@@ -178,22 +146,23 @@ def agree(mine, its):
 
 def line_of(row):
     text = f"{row['loss']} beside {row['theirs']}, batch {row['batch']}: "
-    if row["note"]:
+    if row["times_as_fast"] is None:
         return f"{text}{row['note']}; ours {row['our_ms']} ms"
+    note = "VALUES DIFFER" if row["agrees"] is False else row["note"]
     return (
         f"{text}{row['times_as_fast']:.1f} times as fast "
         f"({row['our_ms']} ms, {row['our_mb']} MB / {row['their_ms']} ms, "
-        f"{row['their_mb']} MB)" + ("" if row["agrees"] else ", VALUES DIFFER")
-    )
+        f"{row['their_mb']} MB) {note}"
+    ).rstrip()
 
 
 class Worker:
     """A step in a process of its own, so that its end is not ours."""
 
-    def __init__(self, make, case, size):
+    def __init__(self, *what):
         context = get_context("spawn")
         self._pipe, there = context.Pipe()
-        self._process = context.Process(target=serve, args=(there, make, case, size))
+        self._process = context.Process(target=serve, args=(there, *what))
 
     def __enter__(self):
         self._process.start()
@@ -214,11 +183,10 @@ class Worker:
         return None
 
 
-def serve(pipe, make, case, size):
+def serve(pipe, make, library, number, size):
     """Answers until it is killed."""
     resource.setrlimit(resource.RLIMIT_AS, (BYTES_AT_MOST, BYTES_AT_MOST))
-    labels, embeddings = draw(size)
-    step = make(case, labels, embeddings)
+    step = make(library, cases(library)[number], *draw(size))
     before = resident()
     with contextlib.suppress(MemoryError, RuntimeError):
         value, gradient = step()
@@ -243,35 +211,33 @@ def draw(size):
     return labels, embeddings.astype("float32")
 
 
-def our_step(case, labels, embeddings):
-    import tensorflow as tf
-
-    from kerasdml import losses
-
-    loss = getattr(losses, case.ours)(**case.arguments)
+def our_step(library, case, labels, embeddings):
+    del library
+    # The factor of a case is of batches of 16, which sums are compared on.
+    factor = len(labels) if case.factor == 16.0 else case.factor
     return tensorflow_step(
-        tf, lambda y, e: case.factor * loss(y, e), labels, embeddings
+        lambda y, e: factor * case.loss(y, e), case.normalized, labels, embeddings
     )
 
 
-def their_step(case, labels, embeddings):
-    if case.library == "TFA":
-        sys.path.insert(0, str(ROOT))
-        import tensorflow as tf
-
+def their_step(library, case, labels, embeddings):
+    if library == "TFA":
         from tests.addons.conftest import load_addons
 
-        loss = getattr(load_addons().losses, case.theirs)(**case.their_arguments)
-        return tensorflow_step(tf, loss, labels, embeddings)
+        loss = getattr(load_addons().losses, case.name)(**case.arguments)
+        return tensorflow_step(loss, case.normalized, labels, embeddings)
     return torch_step(case, labels, embeddings)
 
 
-def tensorflow_step(tf, loss, labels, embeddings):
+def tensorflow_step(loss, normalized, labels, embeddings):
+    import tensorflow as tf
+
     @tf.function
     def step(labels, embeddings):
         with tf.GradientTape() as tape:
             tape.watch(embeddings)
-            value = loss(labels, embeddings)
+            e = tf.nn.l2_normalize(embeddings, 1) if normalized else embeddings
+            value = loss(labels, e)
         return value, tape.gradient(value, embeddings)
 
     labels, embeddings = tf.constant(labels), tf.constant(embeddings)
@@ -279,18 +245,18 @@ def tensorflow_step(tf, loss, labels, embeddings):
 
 
 def torch_step(case, labels, embeddings):
-    import pytorch_metric_learning
     import torch
-    from pytorch_metric_learning import losses, miners
 
-    del pytorch_metric_learning
-    loss = getattr(losses, case.theirs)(**case.their_arguments)
-    miner = getattr(miners, case.miner[0])(**case.miner[1]) if case.miner else None
+    from tests.losses.record_pytorch_metric_learning import NAMES
+
+    loss = eval(case.theirs, NAMES)
+    miner = eval(case.miner, NAMES) if case.miner else None
     labels = torch.tensor(labels)
 
     def step():
         x = torch.tensor(embeddings, requires_grad=True)
-        value = loss(x, labels, miner(x, labels)) if miner else loss(x, labels)
+        e = torch.nn.functional.normalize(x) if case.normalized else x
+        value = loss(e, labels, miner(e, labels)) if miner else loss(e, labels)
         value.backward()
         return value.detach().numpy(), x.grad.numpy()
 
@@ -320,10 +286,11 @@ def _status(field):
 def write(rows, path):
     run = {
         "cores": os.cpu_count(),
+        "kerasdml": kerasdml.__version__,
         "date": datetime.date.today().isoformat(),
         **{
             name: importlib.metadata.version(name)
-            for name in ("kerasdml", "tensorflow", "torch", "pytorch-metric-learning")
+            for name in ("tensorflow", "torch", "pytorch-metric-learning")
         },
     }
     path.parent.mkdir(parents=True, exist_ok=True)
