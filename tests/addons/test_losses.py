@@ -8,13 +8,12 @@ import pytest
 
 from kerasdml import losses, ops
 from tests.addons.record import FILE, recorded
-from tests.conftest import value_and_gradient
-from tests.losses import addons_cases
+from tests.losses import addons_cases, comparisons
 
 EACH = [
     pytest.param(case, *batch, id=f"{case} {batch}")
     for case in addons_cases.CASES
-    for batch in addons_cases.batches(case, seeds=range(5))
+    for batch in comparisons.batches(case, seeds=range(5))
 ]
 
 
@@ -25,31 +24,18 @@ def case_of(name, **arguments):
 
 @pytest.mark.parametrize("case, seed, layout, unit", EACH)
 def test_value_and_gradient_are_those_of_addons(case, seed, layout, unit, addons_gives):
-    labels, embeddings = addons_cases.batch(seed, layout, unit)
-    expected, slopes = addons_gives(case, labels, embeddings)
-    value, gradient = value_and_gradient(
-        lambda e: case.factor * case.loss(labels, e), embeddings
-    )
-    np.testing.assert_allclose(value, expected, rtol=1e-5)
-    np.testing.assert_allclose(
-        gradient, slopes, rtol=1e-4, atol=1e-5 * np.abs(slopes).max()
-    )
+    comparisons.check(case, addons_gives, [(seed, layout, unit)])
 
 
 def test_the_values_kept_for_the_other_tests_are_those_of_addons(addons):
-    kept, now = json.loads(FILE.read_text()), recorded(addons)
-    assert kept["tensorflow_addons"] == now["tensorflow_addons"]
-    for old, new in zip(kept["values"], now["values"], strict=True):
-        for name in ("value", "slope"):
-            np.testing.assert_allclose(
-                old.pop(name), new.pop(name), rtol=1e-4, atol=1e-5
-            )
-        assert old == new
+    kept = json.loads(FILE.read_text())
+    assert kept["tensorflow_addons"] == addons.__version__
+    comparisons.check_same(kept["values"], recorded(addons))
 
 
 @pytest.mark.parametrize("unit", [True, False])
 def test_distances_are_those_of_addons(addons, unit):
-    _, e = addons_cases.batch(seed=0, layout="uneven", unit=unit)
+    _, e = comparisons.batch(seed=0, layout="uneven", unit=unit)
     functions = addons.losses.metric_learning
     apart = ~np.eye(len(e), dtype=bool)
     np.testing.assert_allclose(
@@ -67,7 +53,7 @@ def test_distances_are_those_of_addons(addons, unit):
 def test_an_anchor_without_positives_is_left_out_of_hard_triplets(addons_gives):
     # Addons gives it the hinge of its closest negative and of a positive at 0.
     case = case_of("TripletHardLoss")
-    labels, e = addons_cases.batch(seed=0, layout="one alone", unit=True)
+    labels, e = comparisons.batch(seed=0, layout="one alone", unit=True)
     e /= 2  # so that its closest negative is within the margin of 1
     theirs, _ = addons_gives(case, labels, e)
     alone = np.flatnonzero(labels == 0)
@@ -80,7 +66,7 @@ def test_an_anchor_without_positives_is_left_out_of_hard_triplets(addons_gives):
 
 @pytest.mark.parametrize("name", ["TripletSemiHardLoss", "LiftedStructLoss"])
 def test_a_batch_without_positives_costs_nothing_instead_of_nan(name, addons_gives):
-    case, e = case_of(name), addons_cases.batch(0, "pairs", unit=True)[1]
+    case, e = case_of(name), comparisons.batch(0, "pairs", unit=True)[1]
     labels = np.arange(16)
     assert np.isnan(addons_gives(case, labels, e)[0])
     assert float(case.loss(labels, e)) == 0.0
@@ -88,7 +74,7 @@ def test_a_batch_without_positives_costs_nothing_instead_of_nan(name, addons_giv
 
 def test_pairs_of_one_class_are_no_negatives_of_each_other(addons_gives):
     # Addons wants an anchor as close to the positives of other pairs of its class.
-    case, e = case_of("NpairsLoss"), addons_cases.batch(0, "pairs", unit=True)[1]
+    case, e = case_of("NpairsLoss"), comparisons.batch(0, "pairs", unit=True)[1]
     labels = np.repeat([0, 0, 1, 1, 2, 2, 3, 3], 2)
     theirs, _ = addons_gives(case, labels, e)
     similarities = e[::2] @ e[1::2].T

@@ -1,25 +1,16 @@
-"""Losses of TensorFlow Addons, what to write instead, and batches to compare them on.
+"""Losses of TensorFlow Addons and what to write instead.
 
 `tests/addons` compares them where Addons is installed and keeps its values in
-`addons_values.json`, with which `test_addons_values.py` compares anywhere.
+`addons_values.json`, with which `test_peer_values.py` compares anywhere.
 """
 
 from collections.abc import Callable
 from typing import NamedTuple
 
-import numpy as np
 from keras import ops
 
 from kerasdml import losses
-
-DIM = 8
-LAYOUTS = {
-    "pairs": np.repeat(np.arange(8), 2),
-    "four of each": np.repeat(np.arange(4), 4),
-    "uneven": np.repeat(np.arange(4), [2, 3, 4, 7]),
-    "one alone": np.repeat(np.arange(4), [1, 4, 5, 6]),
-}
-WITHOUT_ALONE = ("pairs", "four of each", "uneven")
+from tests.losses.comparisons import LAYOUTS, WITHOUT_ALONE
 
 
 class Case(NamedTuple):
@@ -31,7 +22,7 @@ class Case(NamedTuple):
         loss: What gives the same value of `labels (q,)` and `embeddings (q, d)`.
         factor: What to multiply that value by.
         layouts: The layouts of `LAYOUTS` on which they are equal.
-        normalized: Whether Addons is to be given the embeddings normalised.
+        normalized: Whether both are to be given the embeddings normalised.
     """
 
     name: str
@@ -106,33 +97,3 @@ CASES = [
     Case("ContrastiveLoss", {}, squared_contrastive(margin=1.0)),
     Case("ContrastiveLoss", {"margin": 3.0}, squared_contrastive(margin=3.0)),
 ]
-
-
-def batch(seed, layout, unit):
-    """Draws `labels (16,)` and `embeddings (16, DIM)`, unit vectors or three as long.
-
-    `RandomState`, because its stream is the same in every version of NumPy.
-    """
-    random = np.random.RandomState(seed)
-    labels = LAYOUTS[layout]
-    if layout != "pairs":  # of which N-pair losses read every second as the anchor
-        labels = random.permutation(labels)
-    embeddings = random.normal(size=(labels.size, DIM))
-    if unit:
-        embeddings /= np.linalg.norm(embeddings, axis=1, keepdims=True)
-    return labels, embeddings.astype("float32")
-
-
-def direction(seed):
-    """A `(16, DIM)` direction, of which the slope stands for the whole gradient."""
-    return np.random.RandomState(seed + 1).normal(size=(16, DIM))
-
-
-def batches(case, seeds):
-    """Lists the `seed, layout, unit` of each batch on which the two are equal."""
-    return [
-        (seed, layout, unit)
-        for seed in seeds
-        for layout in case.layouts
-        for unit in (True, False)
-    ]
