@@ -64,34 +64,18 @@ class RecallAtK(PairLoss):
         self.k_temperature = k_temperature
 
     def pair_loss(self, similarities, positives, negatives):
-        pairs = similarities, positives, negatives
         ks = ops.convert_to_tensor([self.ks], similarities.dtype)
         count = ops.sum(ops.cast(positives, ks.dtype), axis=1, keepdims=True)
-        most = ops.maximum(ops.minimum(ks, count), 1.0)
+        share = 1.0 / (len(self.ks) * ops.maximum(ops.minimum(ks, count), 1.0))
 
         def hits(a, b):
-            return ops.sigmoid((ks - 1.0 - a - b) / self.k_temperature)
+            hit = ops.sigmoid((ks - 1.0 - a - b) / self.k_temperature)
+            slope = -share * hit * (1.0 - hit) / self.k_temperature
+            return share * hit, slope, slope
 
-        def hits_alone(a, b):
-            return hits(a, b), ops.zeros_like(a), ops.zeros_like(b)
-
-        found = soft_rank_costs(
-            ops.stop_gradient(similarities),
-            positives,
-            negatives,
-            self.temperature,
-            hits_alone,
-        )
         # Beyond k of them, further ones count no more.
-        gain = ops.where(found < ks, 1.0 / (len(self.ks) * most), 0.0)
-
-        def misses(a, b):
-            hit = hits(a, b)
-            slope = gain * hit * (1.0 - hit) / self.k_temperature
-            slope = ops.sum(slope, axis=1, keepdims=True)
-            return -ops.sum(gain * hit, axis=1, keepdims=True), slope, slope
-
-        lost = soft_rank_costs(*pairs, self.temperature, misses)[:, 0]
-        capped = ops.sum(ops.where(found < ks, 0.0, ks / most), axis=1) / len(self.ks)
+        recalls = soft_rank_costs(
+            similarities, positives, negatives, self.temperature, hits, share * ks
+        )
         some = ops.logical_and(ops.any(positives, axis=1), ops.any(negatives, axis=1))
-        return ops.where(some, 1.0 + lost - capped, 0.0)
+        return ops.where(some, 1.0 - ops.sum(recalls, axis=1), 0.0)

@@ -14,7 +14,9 @@ from kerasdml.ops.ranking import passes
 _FAR = -1e30
 
 
-def soft_rank_costs(similarities, positives, negatives, temperature, cost):
+def soft_rank_costs(
+    similarities, positives, negatives, temperature, cost, most_cost=None
+):
     """Sums a cost of the smooth rank over the positives of each anchor.
 
     Args:
@@ -24,8 +26,10 @@ def soft_rank_costs(similarities, positives, negatives, temperature, cost):
         temperature: By how much closer a reference must be to count as
             `sigmoid(1) = 0.73` of one, > 0; one that is as close counts as half.
         cost: Function of `a` and `b`, both `(q, 1)`: how many other positives, and how
-            many negatives, are closer than the positive. Returns the cost `(q, n)` and
-            the slopes of its sum over n by `a` and by `b`, both `(q, 1)`.
+            many negatives, are closer than the positive. Returns the costs and their
+            slopes by `a` and by `b`, each `(q, n)`.
+        most_cost: What a sum is at most, `(q, n)`; there its gradient is 0. By default
+            it has no bound, which takes half the time.
 
     Returns:
         `(q, n)` sums; the gradient is that of their sum over n. An anchor without
@@ -37,28 +41,43 @@ def soft_rank_costs(similarities, positives, negatives, temperature, cost):
     values = ops.stop_gradient(similarities)
     most = ops.max(ops.sum(ops.cast(positives, "int32"), axis=1))
 
-    def add(state, positive, value):
-        weights, total = state
+    def compared(value):
         closer = ops.sigmoid((values - value) / temperature)
         # Of the positive itself, the sigmoid is 1/2.
         a = _row_sum(ops.where(positives, closer, 0.0)) - 0.5
-        b = _row_sum(ops.where(positives, 0.0, closer))
-        costs, slope_a, slope_b = cost(a, b)
+        return closer, *cost(a, _row_sum(ops.where(positives, 0.0, closer)))
+
+    def add(total, positive, value):
+        _, costs, *_ = compared(value)
+        some = ops.any(positive, axis=1, keepdims=True)
+        return total + ops.where(some, costs, 0.0)
+
+    def add_weights(state, positive, value):
+        weights, total = state
+        closer, costs, *slopes = compared(value)
         some = ops.any(positive, axis=1, keepdims=True)
         slope_a, slope_b = (
-            ops.where(some, x / temperature, 0.0) for x in (slope_a, slope_b)
+            _row_sum(ops.where(ops.logical_and(some, counts), x / temperature, 0.0))
+            for x in slopes
         )
         slope = ops.where(positives, slope_a, slope_b) * closer
         slope = slope - slope * closer
         weights = weights + slope - ops.where(positive, _row_sum(slope), 0.0)
         return weights, total + ops.where(some, costs, 0.0)
 
-    # As `ops.zeros` these would be constants, held between the steps.
-    weights = ops.cast(ops.logical_and(positives, negatives), values.dtype)
-    total = ops.zeros_like(cost(weights[:, :1], weights[:, :1])[0])
-    start = weights, total
-    state = passes(add, start, values, positives, most, "int16")
+    none = ops.zeros_like(values[:, :1])
+    total = ops.zeros_like(cost(none, none)[0])
+    counts = ops.ones_like(total, dtype="bool")
+    if most_cost is not None:
+        counts = passes(add, total, values, positives, most, "int16") < most_cost
+    # All false. As `ops.zeros` the weights would be a constant, held between the steps,
+    # and without `counts` they would be there before it is.
+    both = ops.logical_and(ops.logical_and(positives, counts[:, :1]), negatives)
+    weights = ops.cast(both, values.dtype)
+    state = passes(add_weights, (weights, total), values, positives, most, "int16")
     weights, total = (ops.stop_gradient(x) for x in state)
+    if most_cost is not None:
+        total = ops.minimum(total, most_cost)
     slope = _row_sum(weights * similarities)
     # The difference is 0, and its gradient the weights.
     n = ops.cast(ops.shape(total)[1], total.dtype)
