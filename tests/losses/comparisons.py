@@ -82,12 +82,15 @@ def ours(case):
         with keras.StatelessScope(state_mapping=mapping):
             return case.factor * case.loss(labels, e)
 
-    # One by one JAX compiles each operation, which takes longer than all at once.
-    if keras.backend.backend() == "jax":
-        value = compiled(value)
+    value = compiled_where_quicker(value)
     return lambda labels, embeddings: value_and_gradient(
         lambda x: value(labels, x), flat([embeddings, *drawn])
     )
+
+
+def compiled_where_quicker(function):
+    """Compiles on JAX, which else compiles each operation by itself."""
+    return compiled(function) if keras.backend.backend() == "jax" else function
 
 
 def flat(arrays):
