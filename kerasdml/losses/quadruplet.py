@@ -63,30 +63,27 @@ class Quadruplet(PairLoss):
     def pair_loss(self, similarities, positives, negatives):
         farthest = masked_min(similarities, positives)
         closest = masked_max(similarities, negatives)
-        closest_of_others, others = _closest_of_others(similarities, negatives)
+        of_others, others = _closest_of_others(similarities, negatives, closest)
         costs = ops.relu(closest - farthest + self.margin)
-        second = ops.relu(closest_of_others - farthest + self.second_margin)
+        second = ops.relu(of_others - farthest + self.second_margin)
         costs = costs + ops.where(others, second, 0.0)
         some = ops.logical_and(ops.any(positives, axis=1), ops.any(negatives, axis=1))
         return ops.where(some, costs, 0.0)
 
 
-def _closest_of_others(similarities, negatives):
+def _closest_of_others(similarities, negatives, closest):
     """Finds the closest pair of two classes that are both not the anchor's.
 
     Returns:
         `closest, exists`: two `(q,)`.
     """
     # Of each example: its closest negative, and its closest of a third class.
-    lowest = ops.where(negatives, similarities, float("-inf"))
-    first = ops.argmax(lowest, axis=1)
+    first = ops.argmax(ops.where(negatives, similarities, float("-inf")), axis=1)
     third = ops.logical_and(negatives, ops.take(negatives, first, axis=0))
     # The second is for anchors of the class of the first.
     is_other = ops.take(negatives, first, axis=1)
-    closest = ops.where(
-        is_other, masked_max(similarities, negatives), masked_max(similarities, third)
-    )
+    pairs = ops.where(is_other, closest, masked_max(similarities, third))
     exists = ops.logical_and(
         negatives, ops.logical_or(is_other, ops.any(third, axis=1))
     )
-    return masked_max(closest, exists), ops.any(exists, axis=1)
+    return masked_max(pairs, exists), ops.any(exists, axis=1)

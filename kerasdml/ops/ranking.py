@@ -126,10 +126,6 @@ def _lowered(x):
     return -_raised(-x)
 
 
-def _lowered(x):
-    return -_raised(-x)
-
-
 def _found(by_passes, by_sorting, *pairs):
     """Calls the faster of two functions of `values, positives, negatives, moved`.
 
@@ -175,19 +171,19 @@ def _chosen_by_passes(values, positives, negatives, moved, most):
 
 def _chosen_with_swap(values, positives, negatives):
     """Returns the same where negatives may be taken from the row of the positive."""
-    rows = ops.arange(ops.shape(values)[0], dtype="int32")[:, None]
 
     def choose(chosen, positive, value):
         partner = ops.cast(ops.argmax(positive, axis=1), "int32")
-        others = ops.take(values, partner, axis=0)
-        closer = ops.maximum(values, others)
+        closer = ops.maximum(values, ops.take(values, partner, axis=0))
         farther = ops.logical_and(negatives, closer < _lowered(value))
         some = ops.any(farther, axis=1, keepdims=True)
-        column = ops.where(some, _argmax(closer, farther), _argmax(-closer, negatives))
-        of_partner = ops.take_along_axis(others > values, column, axis=1)
-        row = ops.where(of_partner, partner[:, None], rows)
-        place = column + row * ops.shape(values)[1]
-        return ops.where(positive, place, chosen)
+        # The closest of the farther, or else the farthest of all.
+        allowed = ops.where(some, farther, negatives)
+        column = _argmax(ops.where(some, closer, -closer), allowed)
+        own = _places(column, values)
+        of_partner = column + ops.shape(values)[1] * partner[:, None]
+        is_closer = _taken(values, of_partner) > _taken(values, own)
+        return ops.where(positive, ops.where(is_closer, of_partner, own), chosen)
 
     most = ops.max(ops.sum(ops.cast(positives, "int32"), axis=1))
     start = ops.cast(positives, "int32")
