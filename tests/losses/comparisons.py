@@ -82,10 +82,20 @@ def ours(case):
         with keras.StatelessScope(state_mapping=mapping):
             return case.factor * case.loss(labels, e)
 
-    value = compiled_where_quicker(value)
-    return lambda labels, embeddings: value_and_gradient(
-        lambda x: value(labels, x), flat([embeddings, *drawn])
-    )
+    gives = value_and_gradient_of(value)
+    return lambda labels, embeddings: gives(labels, flat([embeddings, *drawn]))
+
+
+def value_and_gradient_of(function):
+    """Returns what gives the value of `function(labels, x)` and its gradient by `x`."""
+    if keras.backend.backend() != "jax":
+        return lambda labels, x: value_and_gradient(lambda x: function(labels, x), x)
+    import jax
+
+    # Run a few times only, it need not be fast.
+    options = {"xla_backend_optimization_level": 0}
+    both = jax.jit(jax.value_and_grad(function, argnums=1), compiler_options=options)
+    return lambda labels, x: tuple(map(np.asarray, both(labels, x)))
 
 
 def compiled_where_quicker(function):
