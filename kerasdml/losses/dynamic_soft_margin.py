@@ -6,7 +6,7 @@ from keras import ops
 from kerasdml.layers import MovingHistogram
 from kerasdml.losses.base import PairLoss
 from kerasdml.losses.histogram import check_bins, check_cosine
-from kerasdml.ops import masked_max, safe_sqrt, soft_histograms
+from kerasdml.ops import masked_max, safe_sqrt
 from kerasdml.step import step
 
 
@@ -70,13 +70,13 @@ class DynamicSoftMargin(PairLoss):
 
     def pair_loss(self, similarities, positives, negatives):
         some = ops.any(negatives, axis=1)
-        closest = ops.where(some, masked_max(similarities, negatives), -1.0)
+        closest = ops.where(some, _closest(similarities, negatives), -1.0)
         nearest = _distance(closest)
         nearest = ops.minimum(nearest[:, None], nearest)
-        hardness = _distance(similarities) - nearest
         pairs = _pairs(positives, negatives)
+        hardness = _distance(ops.where(pairs, similarities, 1.0)) - nearest
         weights = self._weights(ops.stop_gradient(hardness), pairs)
-        return ops.sum(ops.where(pairs, weights * hardness, 0.0), axis=1)
+        return ops.einsum("qr,qr->q", weights, hardness)
 
     def pair_count(self, similarities, positives, negatives):
         pairs = _pairs(positives, negatives)
@@ -85,12 +85,28 @@ class DynamicSoftMargin(PairLoss):
     def _weights(self, hardness, pairs):
         """Returns `(q, q)` the share of triplets seen that were no harder."""
         positions = ops.clip((hardness + 2.0) * (self.bins / 4.0), 0.0, self.bins)
-        none = ops.zeros_like(pairs)
-        counts = soft_histograms(positions, pairs, none, self.bins)[:, 0]
-        counts = ops.stop_gradient(ops.sum(counts, axis=0))
+        cells = ops.cast(positions, "int32")
+        upper = ops.where(pairs, positions - ops.cast(cells, positions.dtype), 0.0)
+        either = _totals(ops.cast(pairs, positions.dtype), cells, self.bins + 1)
+        upper = _totals(upper, cells, self.bins + 1)
+        # What lies between two nodes counts at both, by how near it is to either.
+        counts = either - upper + ops.concatenate([0.0 * upper[:1], upper[:-1]])
         shares = self.hardness.updated(counts, training=step.training)
         up_to = ops.cast(ops.cumsum(shares), hardness.dtype)
-        return ops.take(up_to, ops.cast(positions, "int32"))
+        return ops.where(pairs, ops.take(up_to, cells), 0.0)
+
+
+def _totals(x, places, size):
+    return ops.segment_sum(ops.reshape(x, (-1,)), ops.reshape(places, (-1,)), size)
+
+
+def _closest(similarities, negatives):
+    """Returns `(q,)` what `masked_max` does, but the gradient needs booleans alone."""
+    peaks = ops.stop_gradient(masked_max(similarities, negatives, keepdims=True))
+    best = ops.logical_and(negatives, similarities == peaks)
+    count = ops.sum(ops.cast(best, "int32"), axis=1)
+    total = ops.sum(ops.where(best, similarities, 0.0), axis=1)
+    return total / ops.cast(ops.maximum(count, 1), total.dtype)
 
 
 def _distance(cosine):
