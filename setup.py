@@ -12,6 +12,7 @@ version = re.search(
 
 serve = ["starlette>=0.40", "uvicorn>=0.30"]
 jax = ["jax>=0.4.30"]
+cars = ["scipy"]  # MATLAB files
 bench = ["torch", "pytorch-metric-learning"]
 
 setup(
@@ -36,8 +37,17 @@ setup(
     extras_require={
         "serve": serve,
         "jax": jax,
+        "cars": cars,
         "bench": bench,
-        "dev": [*serve, *jax, "pytest>=8", "pytest-xdist", "ruff~=0.17.0", "httpx"],
+        "dev": [
+            *serve,
+            *jax,
+            *cars,
+            "pytest>=8",
+            "pytest-xdist",
+            "ruff~=0.17.0",
+            "httpx",
+        ],
     },
     entry_points={"console_scripts": ["kerasdml = kerasdml.cli:main"]},
     classifiers=[

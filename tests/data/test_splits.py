@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from kerasdml.data import class_disjoint_split
+from kerasdml.data import class_disjoint_folds, class_disjoint_split
 
 LABELS = np.array([5, 1, 1, 9, 5, 7, 9, 9])
 
@@ -39,3 +39,31 @@ def test_rejects_a_fraction_that_leaves_a_side_empty(fraction):
 def test_rejects_one_class():
     with pytest.raises(ValueError, match="needs at least two classes"):
         class_disjoint_split([3, 3])
+
+
+@pytest.mark.parametrize("seed", [None, 0, 1])
+def test_every_class_validates_one_fold_and_trains_in_the_others(seed):
+    folds = class_disjoint_folds(LABELS, 3, seed)
+    for train, validation in folds:
+        assert sorted([*train, *validation]) == list(range(8))
+        assert not set(LABELS[train]) & set(LABELS[validation])
+    validated = [sorted(set(LABELS[validation])) for _, validation in folds]
+    # Four classes in three folds.
+    assert [len(classes) for classes in validated] == [2, 1, 1]
+    assert sorted(sum(validated, [])) == [1, 5, 7, 9]
+
+
+def test_folds_without_a_seed_are_cut_in_order():
+    validated = [set(LABELS[v]) for _, v in class_disjoint_folds(LABELS, 2, None)]
+    assert validated == [{1, 5}, {7, 9}]
+
+
+def test_a_seed_decides_the_folds():
+    draws = [class_disjoint_folds(np.arange(20), seed=s)[0][1] for s in (0, 0, 1)]
+    assert list(draws[0]) == list(draws[1]) != list(draws[2])
+
+
+@pytest.mark.parametrize("folds", [1, 5, 2.0])
+def test_rejects_folds_that_leave_a_side_empty(folds):
+    with pytest.raises(ValueError, match="from 2 to the number of classes, 4. Rec"):
+        class_disjoint_folds(LABELS, folds)
