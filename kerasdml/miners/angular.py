@@ -72,7 +72,7 @@ class Angular(Miner):
 
         nothing = ops.logical_and(positives, negatives)
         most = ops.max(ops.sum(ops.cast(positives, "int32"), axis=1))
-        kept = passes(add, nothing, similarities, positives, most, number_dtype="int32")
+        kept = passes(add, nothing, similarities, positives, most)
         return ops.logical_and(positives, kept), ops.logical_and(negatives, kept)
 
     def _limit(self, s):

@@ -187,10 +187,10 @@ def _chosen_with_swap(values, positives, negatives):
 
     most = ops.max(ops.sum(ops.cast(positives, "int32"), axis=1))
     start = ops.cast(positives, "int32")
-    return passes(choose, start, values, positives, most, "int16")
+    return passes(choose, start, values, positives, most)
 
 
-def passes(step, state, values, positives, most, number_dtype="int8"):
+def passes(step, state, values, positives, most):
     """Applies `state = step(state, positive, value)` to each anchor's next positive.
 
     Args:
@@ -200,25 +200,38 @@ def passes(step, state, values, positives, most, number_dtype="int8"):
         values: `(q, r)`.
         positives: `(q, r)` booleans.
         most: The number of passes, the most positives that an anchor has.
-        number_dtype: The dtype that holds `most`, narrow since `(q, r)` numbers of it
-            live through all passes.
     """
-    # XLA cannot sum narrow integers.
-    number = ops.cast(ops.cumsum(ops.cast(positives, "int32"), axis=1), number_dtype)
+    r = ops.shape(values)[1]
 
-    def body(i, state):
-        positive = ops.logical_and(positives, number == i)
-        value = ops.sum(ops.where(positive, values, 0.0), axis=1, keepdims=True)
-        state = step(state, positive, value)
+    def with_value(state, positive, column):
+        value = _taken(values, _places(ops.minimum(column, r - 1), values))
+        return step(state, positive, ops.where(column < r, value, 0.0))
+
+    return passes_by_column(with_value, state, positives, most)
+
+
+def passes_by_column(step, state, positives, most):
+    """Does what `passes` does, for a step of the positive's `(q, 1)` column.
+
+    It is r for an anchor that has no further positive.
+    """
+    r = ops.shape(positives)[1]
+    columns = ops.arange(r, dtype="int32")[None]
+
+    # To number the positives by `cumsum` would take as long as many passes.
+    def body(i, column, state):
+        later = ops.logical_and(positives, columns > column)
+        column = ops.min(ops.where(later, columns, r), axis=1, keepdims=True)
+        state = step(state, columns == column, column)
         # Always 1, but read from the state: or else TensorFlow would run several passes
         # at once, each with arrays of its own.
         first = state[0] if isinstance(state, tuple) else state
         one = ops.isfinite(ops.cast(first[0, 0], "float32"))
-        return i + ops.cast(one, number_dtype), state
+        return i + ops.cast(one, "int32"), column, state
 
-    most = ops.cast(most, number_dtype)
-    start = ops.ones((), number_dtype), state
-    return ops.while_loop(lambda i, _: i <= most, body, start)[1]
+    before = -ops.ones_like(positives[:, :1], dtype="int32")
+    start = ops.zeros((), "int32"), before, state
+    return ops.while_loop(lambda i, *_: i < most, body, start)[2]
 
 
 def _weights_by_sorting(values, positives, negatives, moved):

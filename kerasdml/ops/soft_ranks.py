@@ -69,12 +69,12 @@ def soft_rank_costs(
     total = ops.zeros_like(cost(none, none)[0])
     counts = ops.ones_like(total, dtype="bool")
     if most_cost is not None:
-        counts = passes(add, total, values, positives, most, "int16") < most_cost
+        counts = passes(add, total, values, positives, most) < most_cost
     # All false. As `ops.zeros` the weights would be a constant, held between the steps,
     # and without `counts` they would be there before it is.
     both = ops.logical_and(ops.logical_and(positives, counts[:, :1]), negatives)
     weights = ops.cast(both, values.dtype)
-    state = passes(add_weights, (weights, total), values, positives, most, "int16")
+    state = passes(add_weights, (weights, total), values, positives, most)
     weights, total = (ops.stop_gradient(x) for x in state)
     if most_cost is not None:
         total = ops.minimum(total, most_cost)
