@@ -202,32 +202,21 @@ def passes(step, state, values, positives, most):
         most: The number of passes, the most positives that an anchor has.
     """
     r = ops.shape(values)[1]
-
-    def with_value(state, positive, column):
-        value = _taken(values, _places(ops.minimum(column, r - 1), values))
-        return step(state, positive, ops.where(column < r, value, 0.0))
-
-    return passes_by_column(with_value, state, positives, most)
-
-
-def passes_by_column(step, state, positives, most):
-    """Does what `passes` does, for a step of the positive's `(q, 1)` column.
-
-    It is r for an anchor that has no further positive.
-    """
-    r = ops.shape(positives)[1]
     columns = ops.arange(r, dtype="int32")[None]
 
     # To number the positives by `cumsum` would take as long as many passes.
     def body(i, column, state):
         later = ops.logical_and(positives, columns > column)
         column = ops.min(ops.where(later, columns, r), axis=1, keepdims=True)
-        state = step(state, columns == column, column)
+        value = _taken(values, _places(ops.minimum(column, r - 1), values))
+        value = ops.where(column < r, value, 0.0)
+        state = step(state, columns == column, value)
         # Always 1, but read from the state: or else TensorFlow would run several passes
         # at once, each with arrays of its own.
         first = state[0] if isinstance(state, tuple) else state
-        one = ops.isfinite(ops.cast(first[0, 0], "float32"))
-        return i + ops.cast(one, "int32"), column, state
+        first = ops.cast(first[0, 0], "float32")
+        none = ops.logical_and(ops.isfinite(first), ops.isnan(first))
+        return i + 1 + ops.cast(none, "int32"), column, state
 
     before = -ops.ones_like(positives[:, :1], dtype="int32")
     start = ops.zeros((), "int32"), before, state

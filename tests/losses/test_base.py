@@ -377,9 +377,7 @@ def test_rejects_embeddings_of_another_size_than_it_was_built_for():
 
 
 def test_rejects_embeddings_that_are_no_rows():
-    with pytest.raises(
-        ValueError, match=r"of shape \(q, d\). Received: shape"
-    ):
+    with pytest.raises(ValueError, match=r"of shape \(q, d\). Received: shape"):
         losses.Contrastive()(np.array([0, 1]), np.zeros((2, 1, 3), "float32"))
 
 

@@ -98,3 +98,13 @@ def test_compile():
         np.testing.assert_allclose(
             compiled(function)(s), expected, rtol=1e-5, atol=1e-5
         )
+
+
+@pytest.mark.parametrize("function", ["triplet_hinge", "semi_hard_hinge"])
+def test_embeddings_that_are_no_numbers_end_too(function):
+    # A training that diverged: whatever comes of it, it must come to an end.
+    s = np.full((4, 4), np.nan, "float32")
+    same = np.array([0, 0, 1, 1])[:, None] == [0, 0, 1, 1]
+    last = 0.1 if function == "triplet_hinge" else abs
+    costs, _ = getattr(ops, function)(s, same & ~np.eye(4, dtype=bool), ~same, last)
+    assert costs.shape == (4,)
