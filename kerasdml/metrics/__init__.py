@@ -2,19 +2,33 @@
 
 from kerasdml.metrics.centroid_accuracy import centroid_accuracy
 from kerasdml.metrics.kmeans import kmeans
+from kerasdml.metrics.map_at_all import map_at_all, voc_map_at_all
+from kerasdml.metrics.map_at_k import map_at_k
 from kerasdml.metrics.map_at_r import map_at_r
+from kerasdml.metrics.mrr import mrr
+from kerasdml.metrics.multi_label import multi_label_retrieval
+from kerasdml.metrics.ndcg import graded_ndcg_at_k, ndcg_at_k
 from kerasdml.metrics.precision import precision_at_k
 from kerasdml.metrics.r_precision import r_precision
 from kerasdml.metrics.recall import recall_at_k
 from kerasdml.metrics.retrieval import lone_queries, retrieval
+from kerasdml.metrics.share_found import share_found_at_k
 
 __all__ = [
     "centroid_accuracy",
+    "graded_ndcg_at_k",
     "kmeans",
     "lone_queries",
+    "map_at_all",
+    "map_at_k",
     "map_at_r",
+    "mrr",
+    "multi_label_retrieval",
+    "ndcg_at_k",
     "precision_at_k",
     "r_precision",
     "recall_at_k",
     "retrieval",
+    "share_found_at_k",
+    "voc_map_at_all",
 ]

@@ -42,33 +42,59 @@ def ranked_relevance(
         booleans, whether the item at that rank is of the query's class.
     """
     rank = _rank_by_index if ties == "index" else _rank_by_relevance
+    codes = ops.convert_to_tensor(codes)
+    gallery_codes = ops.convert_to_tensor(gallery_codes)
+    blocks = _blocks(queries, gallery, similarity, own, chunk_size)
+    for rows, itself, similarities in blocks:
+        relevance = rank(
+            similarities, codes[rows], gallery_codes, itself, depth=depth, ties=ties
+        )
+        yield rows, ops.convert_to_numpy(relevance)
+
+
+def ranked_indices(queries, gallery, *, similarity, own, depth, chunk_size):
+    """Ranks the gallery for every query, nearest first, equally near by index.
+
+    Args:
+        queries: `(q, d)` float32.
+        gallery: `(r, d)` float32.
+        similarity: One of `ops.SIMILARITIES`.
+        own: Whether query `i` is item `i` of the gallery and left out of its list.
+        depth: Length of the lists.
+        chunk_size: Queries at a time.
+
+    Yields:
+        `(rows, nearest)`: a slice of the queries, and for them `(rows, depth)` int32,
+        the item at that rank.
+    """
+    blocks = _blocks(queries, gallery, similarity, own, chunk_size)
+    for rows, itself, similarities in blocks:
+        yield rows, ops.convert_to_numpy(_nearest(similarities, itself, depth))
+
+
+def _blocks(queries, gallery, similarity, own, chunk_size):
+    """Yields rows of queries, their indices in the gallery or None, similarities."""
     copies = _first_copies(gallery)
     has_copies = (copies != np.arange(len(copies))).any()
     compare = _comparison(queries, gallery, similarity)
-    codes = ops.convert_to_tensor(codes)
-    gallery_codes = ops.convert_to_tensor(gallery_codes)
     for start in range(0, len(queries), chunk_size):
         rows = slice(start, min(start + chunk_size, len(queries)))
         similarities = compare(rows)
         if has_copies:
             similarities = ops.take(similarities, copies, axis=1)
-        relevance = rank(
-            similarities,
-            codes[rows],
-            gallery_codes,
-            itself=ops.arange(rows.start, rows.stop, dtype="int32") if own else None,
-            depth=depth,
-            ties=ties,
-        )
-        yield rows, ops.convert_to_numpy(relevance)
+        itself = ops.arange(rows.start, rows.stop, dtype="int32") if own else None
+        yield rows, itself, similarities
 
 
 def _rank_by_index(similarities, codes, gallery_codes, itself, depth, ties):
+    nearest = _nearest(similarities, itself, depth)
+    return ops.take(gallery_codes, nearest, axis=0) == codes[:, None]
+
+
+def _nearest(similarities, itself, depth):
     # `top_k` puts the lower index first, on TensorFlow and on JAX.
     _, nearest = ops.top_k(similarities, depth if itself is None else depth + 1)
-    if itself is not None:
-        nearest = _without(nearest, itself)
-    return ops.take(gallery_codes, nearest, axis=0) == codes[:, None]
+    return nearest if itself is None else _without(nearest, itself)
 
 
 def _without(nearest, itself):

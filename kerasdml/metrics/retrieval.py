@@ -5,12 +5,33 @@ import numbers
 import keras
 import numpy as np
 
+from kerasdml.metrics.map_at_all import map_at_all, voc_map_at_all
+from kerasdml.metrics.map_at_k import map_at_k
 from kerasdml.metrics.map_at_r import map_at_r
+from kerasdml.metrics.mrr import mrr
+from kerasdml.metrics.ndcg import ndcg_at_k
 from kerasdml.metrics.precision import precision_at_k
 from kerasdml.metrics.r_precision import r_precision
 from kerasdml.metrics.ranking import TIES, default_chunk_size, ranked_relevance
 from kerasdml.metrics.recall import recall_at_k
+from kerasdml.metrics.share_found import share_found_at_k
 from kerasdml.ops import check_similarity
+
+# Each a function of the ranked lists, of R, and in the first of k. The first need lists
+# as long as k, the second as the largest R, the third as the gallery.
+_AT_K = {
+    "recall_at_k": lambda relevance, counts, k: recall_at_k(relevance, k),
+    "precision_at_k": lambda relevance, counts, k: precision_at_k(relevance, k),
+    "share_found_at_k": share_found_at_k,
+    "map_at_k": map_at_k,
+    "ndcg_at_k": ndcg_at_k,
+}
+_WITHIN_R = {"r_precision": r_precision, "map_at_r": map_at_r}
+_OF_ALL = {
+    "mrr": lambda relevance, counts: mrr(relevance),
+    "map_at_all": map_at_all,
+    "voc_map_at_all": voc_map_at_all,
+}
 
 
 def retrieval(
@@ -19,6 +40,7 @@ def retrieval(
     gallery=None,
     gallery_labels=None,
     *,
+    metrics=("recall_at_k", "precision_at_k", "r_precision", "map_at_r"),
     ks=(1, 10),
     similarity="cosine",
     ties="index",
@@ -27,24 +49,29 @@ def retrieval(
     chunk_size=None,
     verbose=0,
 ):
-    """Computes recall@k, precision@k, R-Precision and MAP@R, exactly.
+    """Computes recall@k, precision@k, R-Precision, MAP@R and others, exactly.
 
     Every query ranks the whole gallery. Without a `gallery` the queries are the
     gallery, and each is left out of its own list by its index, so exact duplicates
     count like any other item. Memory grows with the gallery, never with its square.
 
-    A *lone* query has no relevant item: recall@k and precision@k count it as 0,
-    R-Precision and MAP@R are undefined for it and leave it out. `lone_queries` counts
-    them. Similarities are float32: items nearer to each other than that resolves may
-    tie or trade places (sooner on GPUs, where matrix products may use TF32).
+    A *lone* query has no relevant item: recall@k and precision@k count it as 0, the
+    others are undefined for it and leave it out. `lone_queries` counts them.
+    Similarities are float32: items nearer to each other than that resolves may tie or
+    trade places (sooner on GPUs, where matrix products may use TF32).
 
     Args:
         embeddings: `(q, d)` queries.
         labels: `(q,)` their classes: integers of any size, or strings.
         gallery: `(r, d)` embeddings to search; None: the queries themselves.
         gallery_labels: `(r,)` classes of the gallery, of the same kind as `labels`.
-        ks: Lengths of the lists for recall@k and precision@k, each from 1 to the size
-            of the gallery (one less where the queries are the gallery).
+        metrics: Names of functions of this package, of which a query has one value:
+            "recall_at_k", "precision_at_k", "share_found_at_k", "map_at_k" and
+            "ndcg_at_k"; "r_precision" and "map_at_r"; "mrr", "map_at_all" and
+            "voc_map_at_all". The last three sort the whole gallery for every query,
+            which takes many times as long, and several times the memory of a chunk.
+        ks: Lengths of the lists for the metrics that end in `_at_k`, each from 1 to the
+            size of the gallery (one less where the queries are the gallery).
         similarity: How embeddings compare, as in `ops.similarities`: "cosine", "dot",
             "euclidean", "squared_euclidean", "manhattan", "signal_to_noise" or
             "hyperbolic".
@@ -54,15 +81,17 @@ def retrieval(
             data can give, and tell an embedding that has collapsed to a point.
         lone: "zero" counts lone queries as 0, "exclude" leaves them out, in every
             metric. None: as said above, the custom of the literature.
-        average: "micro", the mean over queries, or "macro", the mean over classes of
-            the mean over their queries.
+        average: "micro", the mean over queries; "macro", the mean over classes of the
+            mean over their queries; or "class", the means of the classes themselves.
         chunk_size: Queries compared with the gallery at a time, >= 1. None: as many
             as make 64 MiB of similarities.
         verbose: 0 is silent, 1 shows a progress bar.
 
     Returns:
         A dict of floats, 0 … 1: `recall_at_{k}` and `precision_at_{k}` for every k,
-        `r_precision` and `map_at_r`.
+        `r_precision` and `map_at_r`, or what `metrics` names. With `average="class"`
+        each is a dict of its own, from labels to floats, of the classes of queries that
+        count.
 
     Raises:
         ValueError: If shapes do not fit, an embedding is NaN or infinite, labels are
@@ -77,7 +106,14 @@ def retrieval(
     R-Precision and MAP@R as in Musgrave et al., ECCV 2020,
     https://arxiv.org/abs/2003.08505.
     """
-    _check_options(similarity, ties, lone, average, chunk_size)
+    _check_metrics(metrics)
+    check_options(
+        similarity=similarity,
+        lone=lone,
+        chunk_size=chunk_size,
+        ties=ties,
+        average=average,
+    )
     own = queries_are_gallery(gallery, gallery_labels)
     queries = check_embeddings("embeddings", embeddings)
     labels = check_labels("labels", labels, len(queries))
@@ -86,10 +122,11 @@ def retrieval(
     else:
         gallery = check_embeddings("gallery", gallery)
         gallery_labels = check_labels("gallery_labels", gallery_labels, len(gallery))
-        _check_same_size(queries, gallery)
+        check_same_size(queries, gallery)
     codes, gallery_codes = _encode(labels, gallery_labels)
     counts = _count_relevant(codes, gallery_codes, own)
-    _check_ks(ks, len(gallery) - own)
+    ks = ks if any(name in _AT_K for name in metrics) else ()
+    check_ks(ks, len(gallery) - own)
     _check_not_all_lone(counts, lone)
 
     chunk_size = chunk_size or default_chunk_size(len(gallery))
@@ -101,23 +138,20 @@ def retrieval(
         similarity=similarity,
         ties=ties,
         own=own,
-        depth=int(max(*ks, 1, counts.max())),
+        depth=_depth(metrics, ks, counts, len(gallery) - own),
         chunk_size=chunk_size,
     )
     bar = keras.utils.Progbar(-(-len(queries) // chunk_size), verbose=verbose)
     scores = []
     for rows, relevance in chunks:
-        scores.append(_score(relevance, counts[rows], ks))
+        scores.append(_score(metrics, relevance, counts[rows], ks))
         bar.add(1)
-    return {
-        name: _mean(
-            np.concatenate([chunk[name] for chunk in scores]),
-            codes,
-            _counted(name, counts, lone),
-            average,
-        )
-        for name in scores[0]
-    }
+    result = {}
+    for name in scores[0]:
+        counted = _counted(name, counts, lone)
+        values = np.concatenate([chunk[name] for chunk in scores])[counted]
+        result[name] = _averaged(values, codes[counted], labels[counted], average)
+    return result
 
 
 def lone_queries(labels, gallery_labels=None):
@@ -147,31 +181,40 @@ def lone_queries(labels, gallery_labels=None):
     return int(np.sum(_count_relevant(*codes, own) == 0))
 
 
-def _score(relevance, counts, ks):
+def _depth(metrics, ks, counts, gallery_size):
+    if any(name in _OF_ALL for name in metrics):
+        return gallery_size
+    within_r = any(name in _WITHIN_R for name in metrics)
+    return int(max(*ks, 1, counts.max() if within_r else 1))
+
+
+def _score(metrics, relevance, counts, ks):
     scores = {}
-    for k in ks:
-        scores[f"recall_at_{k}"] = recall_at_k(relevance, k)
-    for k in ks:
-        scores[f"precision_at_{k}"] = precision_at_k(relevance, k)
-    scores["r_precision"] = r_precision(relevance, counts)
-    scores["map_at_r"] = map_at_r(relevance, counts)
+    for name in metrics:
+        if name in _AT_K:
+            for k in ks:
+                scores[f"{name[:-1]}{k}"] = _AT_K[name](relevance, counts, k)
+        else:
+            scores[name] = (_WITHIN_R | _OF_ALL)[name](relevance, counts)
     return scores
 
 
 def _counted(name, counts, lone):
     """Returns which queries enter the average of a metric, `(q,)` booleans."""
     if lone is None:
-        lone = "exclude" if name in ("r_precision", "map_at_r") else "zero"
+        zero = name.startswith(("recall_at_", "precision_at_"))
+        lone = "zero" if zero else "exclude"
     return counts > 0 if lone == "exclude" else np.ones_like(counts, bool)
 
 
-def _mean(scores, codes, counted, average):
-    scores, codes = scores[counted], codes[counted]
+def _averaged(values, codes, labels, average):
     if average == "micro":
-        return float(np.mean(scores))
-    sizes = np.bincount(codes)
-    means = np.bincount(codes, weights=scores) / np.maximum(sizes, 1)
-    return float(np.mean(means[sizes > 0]))
+        return float(np.mean(values))
+    _, first, codes = np.unique(codes, return_index=True, return_inverse=True)
+    means = np.bincount(codes, weights=values) / np.bincount(codes)
+    if average == "macro":
+        return float(np.mean(means))
+    return dict(zip(labels[first].tolist(), means.tolist(), strict=True))
 
 
 def _encode(labels, gallery_labels):
@@ -202,12 +245,21 @@ def _count_relevant(codes, gallery_codes, own):
     return sizes[codes] - own
 
 
-def _check_options(similarity, ties, lone, average, chunk_size):
+def _check_metrics(metrics):
+    known = [*_AT_K, *_WITHIN_R, *_OF_ALL]
+    if isinstance(metrics, str) or not metrics or not set(metrics) <= set(known):
+        raise ValueError(
+            f"`metrics` must be one or more of {', '.join(map(repr, known))}. "
+            f"Received: metrics={metrics!r}."
+        )
+
+
+def check_options(*, similarity, lone, chunk_size, ties="index", average="micro"):
     check_similarity(similarity)
     for name, value, allowed in [
         ("ties", ties, TIES),
         ("lone", lone, (None, "exclude", "zero")),
-        ("average", average, ("micro", "macro")),
+        ("average", average, ("micro", "macro", "class")),
     ]:
         if value not in allowed:
             raise ValueError(
@@ -220,13 +272,13 @@ def _check_options(similarity, ties, lone, average, chunk_size):
         )
 
 
-def queries_are_gallery(gallery, gallery_labels):
+def queries_are_gallery(gallery, gallery_labels, *, labels="gallery_labels"):
     if (gallery is None) != (gallery_labels is None):
-        given, missing = "gallery", "gallery_labels"
+        given, missing = "gallery", labels
         if gallery is None:
             given, missing = missing, given
         raise ValueError(
-            "`gallery` and `gallery_labels` must be given together. "
+            f"`gallery` and `{labels}` must be given together. "
             f"Received `{given}` without `{missing}`."
         )
     return gallery is None
@@ -249,7 +301,7 @@ def check_embeddings(name, embeddings):
     return embeddings
 
 
-def _check_same_size(queries, gallery):
+def check_same_size(queries, gallery):
     if queries.shape[1] != gallery.shape[1]:
         raise ValueError(
             "`embeddings` and `gallery` must have the same embedding size. "
@@ -276,7 +328,11 @@ def check_labels(name, labels, count=None):
     return labels
 
 
-def _check_ks(ks, gallery_size):
+def check_ks(ks, gallery_size):
+    if gallery_size < 1:
+        raise ValueError(
+            "A query needs something to find. Received: one embedding, no `gallery`."
+        )
     for k in ks:
         if not isinstance(k, numbers.Integral) or not 1 <= k <= gallery_size:
             raise ValueError(

@@ -1,3 +1,5 @@
+import re
+
 import numpy as np
 import pytest
 from keras import ops
@@ -15,6 +17,20 @@ LINE = np.array([0.0, 1.0, 4.0, 2.2, 5.0, 9.0])[:, None]
 LINE_LABELS = np.array(["A", "A", "A", "B", "B", "C"])
 
 
+ALL = (
+    "recall_at_k",
+    "precision_at_k",
+    "share_found_at_k",
+    "map_at_k",
+    "ndcg_at_k",
+    "r_precision",
+    "map_at_r",
+    "mrr",
+    "map_at_all",
+    "voc_map_at_all",
+)
+
+
 def on_the_line(**options):
     return retrieval(LINE, LINE_LABELS, ks=(1, 2, 4), similarity="euclidean", **options)
 
@@ -25,6 +41,7 @@ def reference(
     gallery=None,
     gallery_labels=None,
     *,
+    metrics=("recall_at_k", "precision_at_k", "r_precision", "map_at_r"),
     ks=(1, 10),
     similarity="cosine",
     ties="index",
@@ -65,16 +82,36 @@ def reference(
         row["r_precision"] = sum(relevance[:r]) / r if r else 0.0
         at = [sum(relevance[: n + 1]) / (n + 1) for n in range(r) if relevance[n]]
         row["map_at_r"] = sum(at) / r if r else 0.0
+        if metrics is ALL:
+            row |= further(relevance, r, ks)
         rows.append((labels[i], r, row))
     result = {}
     for name in rows[0][2]:
-        rule = lone or ("exclude" if name in ("r_precision", "map_at_r") else "zero")
+        zero = name.startswith(("recall", "precision"))
+        rule = lone or ("zero" if zero else "exclude")
         kept = [(c, row[name]) for c, r, row in rows if r or rule == "zero"]
         groups = [[v for _, v in kept]]
         if average == "macro":
             groups = [[v for c, v in kept if c == d] for d in {c for c, _ in kept}]
         result[name] = np.mean([np.mean(group) for group in groups])
     return result
+
+
+def further(relevance, r, ks):
+    """The metrics that are asked for by name, of one list, rank by rank."""
+    depth = len(relevance)
+    precision = [sum(relevance[: n + 1]) / (n + 1) for n in range(depth)]
+    hits = [n for n in range(depth) if relevance[n]]
+    row = {"mrr": 1 / (hits[0] + 1) if hits else 0.0}
+    row["map_at_all"] = sum(precision[n] for n in hits) / max(r, 1)
+    row["voc_map_at_all"] = sum(max(precision[n:]) for n in hits) / max(r, 1)
+    for k in ks:
+        within = [n for n in hits if n < k]
+        row[f"share_found_at_{k}"] = len(within) / max(r, 1)
+        row[f"map_at_{k}"] = sum(precision[n] for n in within) / max(min(k, r), 1)
+        best = sum(1 / np.log2(n + 2) for n in range(min(k, r)))
+        row[f"ndcg_at_{k}"] = sum(1 / np.log2(n + 2) for n in within) / (best or 1.0)
+    return row
 
 
 def in_ball(embedding):
@@ -133,6 +170,42 @@ def test_worked_example_with_the_lone_query_as_zero():
     assert scores["map_at_r"] == scores["r_precision"] == pytest.approx(1 / 6)
 
 
+def test_worked_example_by_name():
+    scores = on_the_line(metrics=("share_found_at_k", "mrr"))
+    assert scores == pytest.approx(
+        {
+            "share_found_at_1": 0.2,
+            "share_found_at_2": 0.4,
+            "share_found_at_4": 1.0,
+            "mrr": (1 + 1 + 1 / 3 + 1 / 4 + 1 / 2) / 5,
+        }
+    )
+    names = ("map_at_all", "voc_map_at_all")
+    assert on_the_line(metrics=names) == pytest.approx(
+        {"map_at_all": 0.566667, "voc_map_at_all": 0.583333}, abs=1e-6
+    )
+    assert on_the_line(metrics=names, average="macro") == pytest.approx(
+        {"map_at_all": 0.534722, "voc_map_at_all": 0.548611}, abs=1e-6
+    )
+    scores = retrieval(
+        LINE,
+        LINE_LABELS,
+        metrics=("ndcg_at_k",),
+        ks=(1, 2, 3, 5),
+        similarity="euclidean",
+    )
+    expected = [0.4, 0.3714448, 0.5553890, 0.6943379]
+    np.testing.assert_allclose(list(scores.values()), expected, atol=1e-7)
+
+
+def test_worked_example_of_each_class():
+    scores = on_the_line(metrics=("recall_at_k", "map_at_r"), average="class")
+    assert scores["recall_at_1"] == pytest.approx({"A": 2 / 3, "B": 0, "C": 0})
+    assert scores["map_at_r"] == pytest.approx({"A": 1 / 3, "B": 0})
+    by_number = retrieval(LINE, [7, 7, 7, 5, 5, 9], ks=(1,), average="class")
+    assert list(by_number["map_at_r"]) == [5, 7]
+
+
 def test_worked_example_by_classes():
     # Class A has MAP@R (1/2 + 1/2 + 0) / 3, class B 0, and C no value at all.
     scores = on_the_line(average="macro")
@@ -172,6 +245,42 @@ def test_ranks_as_the_similarities_do_on_a_gallery_apart():
         assert retrieval(*data, **options) == pytest.approx(reference(*data, **options))
 
 
+@pytest.mark.parametrize("ties", ["index", "optimistic", "pessimistic"])
+@pytest.mark.parametrize("apart", [False, True])
+def test_all_metrics_agree_with_the_definitions(apart, ties):
+    data = lattice(seed=1)
+    if apart:
+        (gallery, gallery_labels) = lattice(seed=2)
+        data = *data, gallery[:40], np.minimum(gallery_labels[:40], 4)
+    options = {"metrics": ALL, "ks": (1, 5, 39), "ties": ties, "average": "macro"}
+    options |= {"similarity": "euclidean"}
+    assert retrieval(*data, chunk_size=7, **options) == pytest.approx(
+        reference(*data, **options)
+    )
+
+
+@pytest.mark.parametrize("metrics", ALL)
+def test_a_metric_alone_is_the_same(metrics):
+    everything = retrieval(*unbalanced(), metrics=ALL)
+    alone = retrieval(*unbalanced(), metrics=(metrics,))
+    assert alone == {name: everything[name] for name in alone}
+    assert set(alone) == {metrics.replace("at_k", f"at_{k}") for k in (1, 10)}
+
+
+def test_lists_are_no_longer_than_the_metrics_need(monkeypatch):
+    depths, top_k = [], ops.top_k
+
+    def watched(x, k):
+        depths.append(k)
+        return top_k(x, k)
+
+    monkeypatch.setattr(ops, "top_k", watched)
+    for names in (("recall_at_k",), ("recall_at_k", "map_at_r"), ("mrr",)):
+        retrieval(*unbalanced(), metrics=names)
+    # 10 and the query itself; the 19 others of the largest class, and it; all.
+    assert depths == [11, 20, 60]
+
+
 @pytest.mark.parametrize("lone", [None, "exclude", "zero"])
 @pytest.mark.parametrize("average", ["micro", "macro"])
 @pytest.mark.parametrize("ties", ["index", "pessimistic"])
@@ -209,8 +318,8 @@ def test_a_query_pushed_out_of_its_list_by_duplicates_costs_no_other_item():
 
 def test_across_modalities_worked_by_hand(at_angles):
     # Sketches at 0 and 90 degrees of classes 0 and 1, photos at 10, 30, 80 and 105 of
-    # classes 1, 0, 1, 0. The first finds relevance 0, 1, 0, 1 and the second 1, 0, 0, 1:
-    # of two relevant photos each has one among the first two, at rank 2 and at rank 1.
+    # classes 1, 0, 1, 0. The first finds relevance 0, 1, 0, 1, the other 1, 0, 0, 1: of
+    # two relevant photos each has one among the first two, at rank 2 and at rank 1.
     scores = retrieval(
         at_angles(0, 90), [0, 1], at_angles(10, 30, 80, 105), [1, 0, 1, 0], ks=(1, 2)
     )
@@ -400,6 +509,17 @@ def test_the_whole_gallery_apart_may_be_listed():
         retrieval(embeddings, labels, embeddings, labels, ks=(61,))
 
 
+def test_one_embedding_has_nothing_to_find():
+    with pytest.raises(ValueError, match="needs something to find"):
+        retrieval(np.ones((1, 3)), [0], metrics=("mrr",), lone="zero")
+
+
+def test_lengths_of_lists_matter_only_where_they_are_used():
+    assert on_the_line(metrics=("map_at_all",)) == retrieval(
+        LINE, LINE_LABELS, metrics=("map_at_all",), similarity="euclidean", ks=(99,)
+    )
+
+
 @pytest.mark.parametrize(
     "gallery, gallery_labels, message",
     [
@@ -426,6 +546,9 @@ def test_scores_zero_where_every_query_is_lone_if_asked():
 @pytest.mark.parametrize(
     "bad",
     [
+        {"metrics": ("map",)},
+        {"metrics": "mrr"},
+        {"metrics": ()},
         {"similarity": "l1"},
         {"ties": "random"},
         {"lone": "drop"},
@@ -436,6 +559,7 @@ def test_scores_zero_where_every_query_is_lone_if_asked():
 def test_refuses_options_it_does_not_know(bad):
     (name, value) = next(iter(bad.items()))
     with pytest.raises(
-        ValueError, match=f"`{name}` must be .*Received: {name}={value!r}"
+        ValueError,
+        match=f"`{name}` must be .*Received: {name}={re.escape(repr(value))}",
     ):
         retrieval(*unbalanced(), **bad)
