@@ -50,7 +50,7 @@ def graded_ndcg_at_k(grades, best, k):
     Example:
 
     >>> graded_ndcg_at_k(np.array([[1, 2, 0]]), np.array([[2, 1, 0]]), k=3)
-    array([0.7967076])
+    array([0.79670758])
 
     Source: Burges et al., "Learning to Rank using Gradient Descent", ICML 2005, for the
     gain.

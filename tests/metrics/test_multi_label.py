@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from kerasdml.metrics import multi_label_retrieval
+from kerasdml.metrics import multi_label_retrieval, retrieval
 
 # One query, and a gallery in the order of its ranks.
 QUERY, TAGS = np.array([[0.0]]), np.array([[1, 1, 0, 0]])
@@ -116,8 +116,6 @@ def test_a_query_never_finds_itself_among_its_duplicates():
 
 
 def test_of_one_tag_each_it_is_the_retrieval_of_classes():
-    from kerasdml.metrics import retrieval
-
     embeddings, _ = tagged()
     labels = np.arange(40) % 6
     found = multi_label_retrieval(embeddings, np.eye(6)[labels], ks=(1, 9))
