@@ -47,6 +47,7 @@ setup(
             "pytest-xdist",
             "ruff~=0.17.0",
             "httpx",
+            "scikit-learn",
         ],
     },
     entry_points={"console_scripts": ["kerasdml = kerasdml.cli:main"]},

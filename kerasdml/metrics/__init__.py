@@ -1,6 +1,7 @@
 """Metrics of a whole set of embeddings, computed exactly and in chunks."""
 
 from kerasdml.metrics.centroid_accuracy import centroid_accuracy
+from kerasdml.metrics.clustering import cluster_agreement, clustering
 from kerasdml.metrics.kmeans import kmeans
 from kerasdml.metrics.map_at_all import map_at_all, voc_map_at_all
 from kerasdml.metrics.map_at_k import map_at_k
@@ -16,6 +17,8 @@ from kerasdml.metrics.share_found import share_found_at_k
 
 __all__ = [
     "centroid_accuracy",
+    "cluster_agreement",
+    "clustering",
     "graded_ndcg_at_k",
     "kmeans",
     "lone_queries",

@@ -10,11 +10,14 @@ _BLOCK = 2**24
 def kmeans(embeddings, clusters, *, iterations=100, seed=0):
     """Finds clusters of small distances to their means, by Lloyd's algorithm.
 
-    Means begin at examples drawn far from one another (k-means++), and the algorithm
-    ends when nothing moves any more. What it finds is a local optimum, and depends on
-    `seed`. No cluster is empty: one that would be takes the example farthest from its
-    mean. Each iteration costs `n * clusters * d` multiplications, and the beginning a
-    few of them, in chunks.
+    Means begin at examples drawn far from one another (k-means++, each the best of a
+    few), and the algorithm ends when nothing moves any more. What it finds is a local
+    optimum, and depends on `seed`. No cluster is empty: one that would be takes the
+    example farthest from its mean.
+
+    The first two iterations cost `n * clusters * d` multiplications each, in chunks of
+    64 MiB of results, and the beginning `2 + log(clusters)` times that. Of many
+    clusters few change later, and only they and their examples are compared again.
 
     Args:
         embeddings: `(n, d)` floats; for clusters of directions, of length 1.
@@ -47,12 +50,18 @@ def kmeans(embeddings, clusters, *, iterations=100, seed=0):
         )
     x = x - np.mean(x, axis=0)  # a common offset would cost digits
     means = x[_far_apart(x, clusters, np.random.default_rng(seed))]
-    labels = None
-    for _ in range(iterations):
-        before, labels = labels, _filled(*_nearest(x, means), clusters)
-        if np.array_equal(before, labels):
+    labels, distances = _nearest(x, means)
+    labels = _filled(labels, distances, clusters)
+    changed = np.ones(clusters, bool)
+    for _ in range(iterations - 1):
+        before, means = labels, _means(x, labels, clusters)
+        labels, distances = _nearest_again(x, means, labels, distances, changed)
+        labels = _filled(labels, distances, clusters)
+        moved = labels != before
+        if not moved.any():
             break
-        means = _means(x, labels, clusters)
+        changed[:] = False
+        changed[before[moved]] = changed[labels[moved]] = True
     return labels
 
 
@@ -84,14 +93,33 @@ def _far_apart(x, clusters, rng):
 def _nearest(x, means):
     """Returns `(n,)` the mean closest to each example, and the squared distance."""
     squares = np.sum(means**2, axis=1)
-    columns = ops.convert_to_tensor(means.T)
+    columns = ops.convert_to_tensor(-2.0 * means.T)
     nearest, distances = [], []
-    for rows in np.array_split(x, -(-len(x) * len(means) // _BLOCK)):
-        found = squares - 2.0 * ops.matmul(rows, columns)
+    for rows in np.array_split(x, max(1, -(-len(x) * len(means) // _BLOCK))):
+        found = ops.matmul(rows, columns) + squares
         nearest.append(ops.convert_to_numpy(ops.argmin(found, axis=1)))
         distances.append(ops.convert_to_numpy(ops.min(found, axis=1)))
     distances = np.concatenate(distances) + np.sum(x**2, axis=1)
     return np.concatenate(nearest).astype(np.int64), distances
+
+
+def _nearest_again(x, means, labels, distances, changed):
+    """As `_nearest`, where the means of `changed` clusters alone have moved.
+
+    An example of another cluster stays there, or goes to one that has changed.
+    """
+    # Below a few blocks JAX takes longer to compile for new shapes than to compute.
+    if changed.all() or len(x) * len(means) <= 4 * _BLOCK:
+        return _nearest(x, means)
+    labels, distances = labels.copy(), distances.copy()
+    again, rest = changed[labels], np.flatnonzero(~changed[labels])
+    labels[again], distances[again] = _nearest(x[again], means)
+    new = np.flatnonzero(changed)
+    found, closer = _nearest(x[rest], means[new])
+    better = closer < distances[rest]
+    labels[rest[better]] = new[found[better]]
+    distances[rest[better]] = closer[better]
+    return labels, distances
 
 
 def _filled(labels, distances, clusters):

@@ -1,7 +1,12 @@
+import importlib
+
 import numpy as np
 import pytest
 
 from kerasdml.metrics import kmeans
+
+# By its path, since in `metrics` the function has its name.
+module = importlib.import_module("kerasdml.metrics.kmeans")
 
 
 def clouds(sizes, dim=6, spread=0.05, seed=0):
@@ -27,6 +32,20 @@ def test_ends_where_every_example_is_closest_to_its_own_mean():
     means = np.stack([x[labels == c].mean(axis=0) for c in range(7)])
     closest = np.argmin(np.linalg.norm(x[:, None] - means, axis=2), axis=1)
     np.testing.assert_array_equal(labels, closest)
+
+
+def test_comparing_only_what_changed_changes_nothing(monkeypatch):
+    x = np.random.default_rng(0).normal(size=(100, 3))
+    expected, compared, nearest = kmeans(x, 20), [], module._nearest
+
+    def watched(x, means):
+        compared.append(len(x) * len(means))
+        return nearest(x, means)
+
+    monkeypatch.setattr(module, "_BLOCK", 400)
+    monkeypatch.setattr(module, "_nearest", watched)
+    np.testing.assert_array_equal(kmeans(x, 20), expected)
+    assert compared[:2] == [2000, 2000] and compared[-1] < 500
 
 
 @pytest.mark.parametrize("clusters", [1, 5, 9])
