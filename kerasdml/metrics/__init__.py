@@ -1,5 +1,6 @@
 """Metrics of a whole set of embeddings, computed exactly and in chunks."""
 
+from kerasdml.metrics.calibration import Calibration, CutPoint, calibrate
 from kerasdml.metrics.centroid_accuracy import centroid_accuracy
 from kerasdml.metrics.clustering import cluster_agreement, clustering
 from kerasdml.metrics.kmeans import kmeans
@@ -9,16 +10,23 @@ from kerasdml.metrics.map_at_r import map_at_r
 from kerasdml.metrics.mrr import mrr
 from kerasdml.metrics.multi_label import multi_label_retrieval
 from kerasdml.metrics.ndcg import graded_ndcg_at_k, ndcg_at_k
+from kerasdml.metrics.open_set import open_set
+from kerasdml.metrics.pair_scores import pair_scores
 from kerasdml.metrics.precision import precision_at_k
 from kerasdml.metrics.r_precision import r_precision
 from kerasdml.metrics.recall import recall_at_k
 from kerasdml.metrics.retrieval import lone_queries, retrieval
 from kerasdml.metrics.share_found import share_found_at_k
+from kerasdml.metrics.verification import fold_accuracy, roc_curve, verification
 
 __all__ = [
+    "Calibration",
+    "CutPoint",
+    "calibrate",
     "centroid_accuracy",
     "cluster_agreement",
     "clustering",
+    "fold_accuracy",
     "graded_ndcg_at_k",
     "kmeans",
     "lone_queries",
@@ -28,10 +36,14 @@ __all__ = [
     "mrr",
     "multi_label_retrieval",
     "ndcg_at_k",
+    "open_set",
+    "pair_scores",
     "precision_at_k",
     "r_precision",
     "recall_at_k",
     "retrieval",
+    "roc_curve",
     "share_found_at_k",
+    "verification",
     "voc_map_at_all",
 ]
