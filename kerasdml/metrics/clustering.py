@@ -114,7 +114,7 @@ def cluster_agreement(labels, clusters):
     Example:
 
     >>> metrics.cluster_agreement([0, 0, 0, 1, 1, 1], [0, 0, 1, 1, 2, 2])["nmi"]
-    0.5158037429793889
+    0.5158037429793888
 
     Source: Vinh et al., "Information Theoretic Measures for Clusterings Comparison",
     JMLR 2010; NMI and F1 as in Oh Song et al., CVPR 2016,

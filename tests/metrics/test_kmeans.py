@@ -35,17 +35,32 @@ def test_ends_where_every_example_is_closest_to_its_own_mean():
 
 
 def test_comparing_only_what_changed_changes_nothing(monkeypatch):
-    x = np.random.default_rng(0).normal(size=(100, 3))
-    expected, compared, nearest = kmeans(x, 20), [], module._nearest
+    # Data of which examples move to clusters that others left, and back.
+    x = np.random.default_rng(3).uniform(size=(150, 2))
+    expected, compared, nearest = kmeans(x, 15), [], module._nearest
 
     def watched(x, means):
         compared.append(len(x) * len(means))
         return nearest(x, means)
 
-    monkeypatch.setattr(module, "_BLOCK", 400)
+    monkeypatch.setattr(module, "_BLOCK", 500)
     monkeypatch.setattr(module, "_nearest", watched)
-    np.testing.assert_array_equal(kmeans(x, 20), expected)
-    assert compared[:2] == [2000, 2000] and compared[-1] < 500
+    np.testing.assert_array_equal(kmeans(x, 15), expected)
+    assert compared[:2] == [150 * 15, 150 * 15] and compared[-1] < 150 * 15 / 2
+
+
+def test_examples_go_to_the_clusters_that_changed(monkeypatch):
+    monkeypatch.setattr(module, "_BLOCK", 100)
+    rng = np.random.default_rng(0)
+    x, means = rng.normal(size=(90, 2)), rng.normal(size=(9, 2))
+    labels, distances = module._nearest(x, means)
+    changed = np.arange(9) >= 6
+    means[changed] = rng.normal(size=(3, 2))
+    found = module._nearest_again(x, means, labels, distances, changed)
+    expected = module._nearest(x, means)
+    np.testing.assert_array_equal(found[0], expected[0])
+    np.testing.assert_allclose(found[1], expected[1], atol=1e-6)
+    assert (changed[expected[0]] & ~changed[labels]).any()
 
 
 @pytest.mark.parametrize("clusters", [1, 5, 9])
