@@ -138,10 +138,15 @@ def _model(args, image_shape, num_classes, num_validated):
 
 
 def _loss(name, num_classes):
-    """The loss of the file of that name, such as multi_similarity."""
+    """The loss of the file of that name, such as multi_similarity.
+
+    It is one that images and their classes suffice for: no sum of others, none of two
+    views or of two modalities.
+    """
     from kerasdml import losses
 
     known = [getattr(losses, name) for name in losses.__all__]
+    known = [x for x in known if issubclass(x, (losses.PairLoss, losses.ClassLoss))]
     known = {loss.__module__.rpartition(".")[2]: loss for loss in known}
     if name not in known:
         raise ValueError(f"Unknown loss {name!r}. Losses: {', '.join(sorted(known))}.")

@@ -57,7 +57,7 @@ class Triplet(PairLoss):
     def __init__(
         self, *, negatives="all", margin=0.1, swap=False, average="pairs", **kwargs
     ):
-        self.needs_rows_of_references = swap
+        self.needs_rows_of_references = swap or self.needs_rows_of_references
         super().__init__(average=average, **kwargs)
         if negatives not in ("all", "semi_hard", "hard"):
             raise ValueError(
