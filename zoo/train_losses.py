@@ -66,7 +66,11 @@ def plain(name, **arguments):
 
 
 def raw(name, compared, **arguments):
-    """Of embeddings that are not unit vectors, compared as they were trained."""
+    """Of embeddings that are not unit vectors, in the end `compared` by a similarity.
+
+    N-pairs are trained by dot products and compared by cosine: by dot products the
+    same embeddings find the longest, not the nearest.
+    """
     return dataclasses.replace(
         plain(name, **arguments), normalize=False, similarity=compared
     )
@@ -136,8 +140,8 @@ OBJECTIVES = {
     "BinomialDeviance": plain("BinomialDeviance"),
     "LiftedStructure": raw("LiftedStructure", "euclidean"),
     "GeneralizedLiftedStructure": raw("GeneralizedLiftedStructure", "euclidean"),
-    "NPairs": raw("NPairs", "dot"),
-    "NPairs(mode='ovo')": raw("NPairs", "dot", mode="ovo"),
+    "NPairs": raw("NPairs", "cosine"),
+    "NPairs(mode='ovo')": raw("NPairs", "cosine", mode="ovo"),
     "MultipleNegativesRanking": plain("MultipleNegativesRanking"),
     "NTXent": plain("NTXent"),
     "SupCon": plain("SupCon"),
@@ -163,7 +167,9 @@ OBJECTIVES = {
     "ArcFace": proxies("ArcFace"),
     "SubCenterArcFace": proxies("SubCenterArcFace"),
     "SphereFace": proxies("SphereFace"),
-    "LargeMarginSoftmax": proxies("LargeMarginSoftmax"),
+    "LargeMarginSoftmax": dataclasses.replace(
+        proxies("LargeMarginSoftmax"), normalize=False
+    ),
     "AdaCos": proxies("AdaCos"),
     "CurricularFace": proxies("CurricularFace"),
     "AdaFace": dataclasses.replace(proxies("AdaFace"), normalize=False),
@@ -198,7 +204,6 @@ OBJECTIVES = {
             losses.NPairs(l2_weight=0.0) + 0.001 * losses.EmbeddingNorm(power=2.0)
         ),
         normalize=False,
-        similarity="dot",
     ),
     "VICReg": dataclasses.replace(without_labels("VICReg"), normalize=False),
     "BarlowTwins": dataclasses.replace(without_labels("BarlowTwins"), normalize=False),

@@ -54,7 +54,7 @@ class NPairs(PairLoss):
 
     >>> batches = kerasdml.data.balanced_batches(labels, classes=60, per_class=2)
     >>> embedder = kerasdml.models.Embedder("conv4", dim=64, normalize=False)
-    >>> model = kerasdml.MetricModel(embedder, similarity="dot")
+    >>> model = kerasdml.MetricModel(embedder)  # in the end compared by cosine
     >>> model.compile("adam", loss=kerasdml.losses.NPairs())
 
     Source: Sohn, "Improved Deep Metric Learning with Multi-class N-pair Loss
