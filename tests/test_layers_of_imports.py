@@ -10,11 +10,11 @@ import kerasdml
 PACKAGE = pathlib.Path(kerasdml.__file__).parent
 LEVELS = [
     {"ops", "config", "step", "version"},
-    {"layers", "index"},
+    {"layers", "index", "pictures"},
     {"miners", "references", "metrics", "regularizers"},
     {"losses"},
     {"models", "data"},
-    {"callbacks", "export"},
+    {"callbacks", "export", "reports"},
     {"zoo", "serving"},
     {"cli"},
 ]

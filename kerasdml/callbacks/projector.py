@@ -7,6 +7,7 @@ import numpy as np
 
 from kerasdml.callbacks.checks import check_at_least_one
 from kerasdml.callbacks.thumbnails import embed_with_thumbnails
+from kerasdml.pictures.names import class_names_of
 
 # TensorBoard draws the sprite as one WebGL texture, which may be this large.
 _SPRITE_SIDE = 8192
@@ -92,16 +93,6 @@ class Projector(keras.callbacks.Callback):
             images,
             self.name,
         )
-
-
-def class_names_of(labels, class_names):
-    """Returns the names of labels, or the labels as text where there are no names."""
-    if class_names is None:
-        return [
-            label.decode() if isinstance(label, bytes) else str(label)
-            for label in labels
-        ]
-    return [str(class_names[label]) for label in labels]
 
 
 def write_projection(log_dir, embeddings, names, images, name="embeddings"):

@@ -1,32 +1,11 @@
-import io
-
 import numpy as np
 import pytest
-from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from kerasdml.callbacks import Neighbours, draw_neighbours
-from kerasdml.callbacks.neighbours import as_png, choose_queries, picture_neighbours
-
-GREEN, RED = (0x2F, 0xAE, 0x5B), (0xB3, 0x16, 0x2B)
-
-
-def pixels(png):
-    return np.asarray(Image.open(io.BytesIO(png)).convert("RGB"))
-
-
-def frames(figure):
-    """Right and wrong neighbours by their frames, a string for every query."""
-    letters = []
-    for axes in figure.axes:
-        colour = axes.spines["left"].get_edgecolor()
-        rgb = tuple(round(255 * part) for part in colour[:3])
-        letters.append({GREEN: "R", RED: "W"}.get(rgb, " "))
-    return "".join(letters).split()
-
-
-def texts(figure):
-    return [axes.get_xlabel() for axes in figure.axes]
+from kerasdml.callbacks import Neighbours
+from kerasdml.callbacks.neighbours import picture_neighbours
+from kerasdml.pictures.neighbours import as_png
+from tests.pictures.test_neighbours import GREEN, RED, frames, pixels, texts
 
 
 def test_frames_right_neighbours_green_and_wrong_ones_red():
@@ -57,42 +36,11 @@ def test_a_query_is_not_its_own_neighbour_though_a_copy_is():
     assert texts(figure) == ["1", "0\n1.00"]
 
 
-@pytest.mark.parametrize("shape", [(4, 6), (4, 6, 1), (4, 6, 3), (4, 6, 4)])
-def test_draws_grey_and_colour_with_any_name(shape):
-    figure = draw_neighbours(
-        np.zeros((2, *shape), "uint8"),
-        np.zeros((2, 3, *shape), "uint8"),
-        np.array([[True, False, True], [False, False, True]]),
-        titles=["$a", "b$_{"],
-        captions=[["$x$", "\\frac", "_^"], ["", "a & b", "%"]],
-    )
-    assert frames(figure) == ["RWR", "WWR"]
-    assert len(pixels(as_png(figure))) > 100
-
-
-def test_draws_without_any_text():
-    images = np.zeros((1, 4, 4), "uint8")
-    figure = draw_neighbours(images, images[None], [[True]])
-    assert texts(figure) == ["", ""]
-
-
 def test_long_names_lose_their_middle():
     labels = ["of_the_same_alphabet/1"] * 2
     images = np.zeros((2, 2, 2), "uint8")
     figure = picture_neighbours(np.eye(2), labels, images, None, [0], k=1)
     assert texts(figure)[0] == "of_the_…abet/1"
-
-
-def test_queries_come_from_different_classes_and_can_succeed():
-    labels = np.array(["a"] * 50 + ["b"] * 2 + ["c"] * 2 + ["d", "e"])
-    chosen = choose_queries(labels, 3, seed=1)
-    assert sorted(labels[chosen]) == ["a", "b", "c"]
-    more = choose_queries(labels, 5, seed=1)
-    assert len(set(more)) == 5 and list(more[:3]) == list(chosen)
-    assert len(choose_queries(labels, 100)) == 54
-    assert list(choose_queries(labels, 5, seed=2)) != list(more)
-    with pytest.raises(ValueError, match="Received 2 examples, each alone"):
-        choose_queries(labels[-2:], 1)
 
 
 def test_writes_the_picture_and_shows_it_in_tensorboard(plain_model, images, tmp_path):
@@ -142,11 +90,3 @@ def test_refuses_before_training_starts(images, bad, message):
 def test_refuses_more_neighbours_than_there_are(k):
     with pytest.raises(ValueError, match="`k` must be from 1 to 2.* Received: k="):
         picture_neighbours(np.eye(3), [0, 0, 0], np.zeros((3, 2, 2)), None, [0], k=k)
-
-
-def test_refuses_shapes_that_do_not_fit():
-    images = np.zeros((2, 4, 4), "uint8")
-    with pytest.raises(
-        ValueError, match=r"Received shapes: \(2, 4, 4\), \(1, 2, 4, 4\)"
-    ):
-        draw_neighbours(images, images[None], np.ones((2, 1), bool))

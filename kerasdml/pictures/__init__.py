@@ -1,0 +1,1 @@
+"""Drawing of images and their neighbours, for callbacks and reports."""
