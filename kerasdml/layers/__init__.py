@@ -10,6 +10,7 @@ from kerasdml.layers.pooling import GeM
 from kerasdml.layers.predictor import Predictor
 from kerasdml.layers.preprocessing import ImageNetPreprocessing
 from kerasdml.layers.proxies import Proxies
+from kerasdml.layers.scheduled import Scheduled
 from kerasdml.layers.second_order_attention import SecondOrderAttention
 from kerasdml.layers.stateful import Seed, StatefulLayer
 
@@ -24,6 +25,7 @@ __all__ = [
     "OrthogonalFusion",
     "Predictor",
     "Proxies",
+    "Scheduled",
     "SecondOrderAttention",
     "Seed",
     "StatefulLayer",

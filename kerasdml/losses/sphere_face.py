@@ -3,6 +3,8 @@
 import keras
 from keras import ops
 
+from kerasdml.layers import Scheduled
+from kerasdml.layers.scheduled import check_scheduled
 from kerasdml.losses.base import ProxyLoss
 from kerasdml.ops import (
     of_own,
@@ -11,6 +13,7 @@ from kerasdml.ops import (
     softmax_costs,
     with_angle_multiplied,
 )
+from kerasdml.step import step
 
 
 @keras.saving.register_keras_serializable(package="kerasdml.losses")
@@ -25,12 +28,12 @@ class SphereFace(ProxyLoss):
 
     The paper, as pytorch-metric-learning, has the length of the embedding for a scale
     and a margin of 4, which it can only train along with a plain softmax that fades
-    out; that is `scale=None, margin=4`, without the fading. The authors' later work
+    out: `scale=None, margin=4` and a `plain` that falls. The authors' later work
     compares by direction alone, as all losses here do by default, with a scale of 30
     and a margin of 1.5, and needs no help: hence the defaults.
 
     Pair weight: of another proxy, `scale` times its share of the softmax; of the own,
-    `scale` times one less its share, times the slope
+    `scale` times one less its share, times the mean (`plain` to 1) of 1 and the slope
     `margin * |sin(margin * theta)| / sin(theta)`, `margin^2` where `theta` is 0 or pi.
 
     Args:
@@ -39,11 +42,16 @@ class SphereFace(ProxyLoss):
             embedding. Paper: `None`; the authors' later code, and the default: 30.
         margin: Factor of the angle, at least 1, whole or not. Paper: 4; the authors'
             later code, and the default: 1.5.
+        plain: Weight of the plain logit beside one of `psi`, whose mean is the own
+            logit, at least 0: a number, or a schedule of `keras.optimizers.schedules`,
+            by steps of training. The authors' code for the paper lets it fall from
+            1000 to 5, as `InverseTimeDecay(1000.0, 1, 0.12)` does in 1,658 steps; their
+            later code, and the default: 0.
         **kwargs: `regularizer`, and Keras' `name`, `reduction`, `dtype`.
 
     Raises:
-        ValueError: If `scale` or `margin` is outside its range, or `num_classes` is
-            below 2.
+        ValueError: If `scale`, `margin` or `plain` is outside its range, or
+            `num_classes` is below 2.
 
     Example:
 
@@ -55,7 +63,7 @@ class SphereFace(ProxyLoss):
     https://arxiv.org/abs/2109.05565. The latter's detached gradient is left out.
     """
 
-    def __init__(self, *, num_classes, scale=30.0, margin=1.5, **kwargs):
+    def __init__(self, *, num_classes, scale=30.0, margin=1.5, plain=0.0, **kwargs):
         super().__init__(num_classes=num_classes, **kwargs)
         if (scale is not None and scale <= 0) or margin < 1:
             raise ValueError(
@@ -64,6 +72,12 @@ class SphereFace(ProxyLoss):
             )
         self.scale = scale
         self.margin = margin
+        self.plain = check_scheduled("plain", plain)
+        self.schedule = Scheduled(schedule=plain, name="plain")
+
+    @property
+    def layers(self):
+        return [*super().layers, self.schedule]
 
     def cost(self, embeddings, positives, negatives):
         s = similarities(embeddings, ops.cast(self.proxies.points, embeddings.dtype))
@@ -72,5 +86,7 @@ class SphereFace(ProxyLoss):
 
     def pair_loss(self, similarities, positives, negatives, lengths=1.0):
         scale = lengths if self.scale is None else self.scale
-        own = with_angle_multiplied(of_own(similarities, positives), self.margin)
+        plain = ops.cast(self.schedule.now(step.training), similarities.dtype)
+        own = of_own(similarities, positives)
+        own = (plain * own + with_angle_multiplied(own, self.margin)) / (plain + 1.0)
         return softmax_costs(scale * own, scale * similarities, positives, negatives)

@@ -230,7 +230,7 @@ PROXIES = [
     ),
     Case(
         f"LargeMarginSoftmaxLoss({OF_CLASSES})",
-        losses.LargeMarginSoftmax(num_classes=CLASSES),
+        losses.LargeMarginSoftmax(num_classes=CLASSES, plain=0),
     ),
     Case(
         f"P2SGradLoss(descriptors_dim=8, num_classes={CLASSES})",
