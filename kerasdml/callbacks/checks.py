@@ -18,3 +18,13 @@ def check_neighbours(k, data):
             "`k` must be smaller than the number of examples, since none is its own "
             f"neighbour. Received: k={k} for {len(data[0])} examples."
         )
+
+
+def check_gallery(k, gallery):
+    """Checks that `k` items can be listed of a gallery; of arrays, as above."""
+    check_at_least_one(k=k)
+    if isinstance(gallery, tuple) and k > len(gallery[0]):
+        raise ValueError(
+            "`k` must not be larger than the gallery. "
+            f"Received: k={k} for a gallery of {len(gallery[0])} examples."
+        )

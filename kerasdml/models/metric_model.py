@@ -3,8 +3,10 @@
 import keras
 
 from kerasdml.losses import MetricLoss
-from kerasdml.metrics import retrieval
+from kerasdml.metrics import evaluate
+from kerasdml.metrics.evaluate import metric_names
 from kerasdml.models.embedding import embed
+from kerasdml.models.monitors import check_monitors
 from kerasdml.ops import check_similarity
 from kerasdml.step import step
 
@@ -25,13 +27,17 @@ class MetricModel(keras.Model):
     Args:
         embedder: Built `keras.Model` from inputs to embeddings `(q, d)`. It stays an
             ordinary model, in the attribute of its name: save it, export it.
-        ks: The k of recall@k and precision@k.
+        ks: The k of recall@k, precision@k and others at k.
         similarity: How `evaluate` compares: "cosine", "dot", or minus a distance, as in
             `ops.similarities`.
+        metrics: Names of what `evaluate` computes, as `metrics.evaluate` takes them:
+            "recall_at_k", "map_at_r", "mrr", … of retrieval, and "nmi", "ami",
+            "pairwise_f1", … of clustering, which run k-means.
         **kwargs: Keras' `name` and `trainable`.
 
     Raises:
-        ValueError: If the embedder is not built or does not give `(q, d)`.
+        ValueError: If the embedder is not built or does not give `(q, d)`, or a metric
+            or the similarity is unknown.
 
     Example:
 
@@ -40,12 +46,21 @@ class MetricModel(keras.Model):
     >>> model.fit(train, epochs=10, validation_data=validation)
     """
 
-    def __init__(self, embedder, ks=(1, 10), similarity="cosine", **kwargs):
+    def __init__(
+        self,
+        embedder,
+        ks=(1, 10),
+        similarity="cosine",
+        metrics=("recall_at_k", "precision_at_k", "r_precision", "map_at_r"),
+        **kwargs,
+    ):
         super().__init__(**kwargs)
         _check_embedder(embedder)
+        metric_names(metrics, ks)
         self.embedder = embedder
         self.ks = list(ks)
         self.similarity = check_similarity(similarity)
+        self.evaluated = list(metrics)  # `metrics` is Keras' own
         self.attached = _Attached(name="loss_layers")
         self.built = True
 
@@ -96,6 +111,10 @@ class MetricModel(keras.Model):
         self.attached.replace(layers, parts)
         # Before weights are read from a file, so that the slots find their place.
         self.optimizer.build(self.trainable_variables)
+        if self._compile_loss is not None:
+            # Or Keras would, under `tf.distribute` from the mean of the replicas' labels.
+            labels = keras.KerasTensor((None,), "int32")
+            self._compile_loss.build(labels, keras.KerasTensor(self.output_shape))
 
     def compile_from_config(self, config):
         self.compile(**keras.saving.deserialize_keras_object(config))
@@ -130,13 +149,15 @@ class MetricModel(keras.Model):
 
         Raises:
             ValueError: If a field is missing, if array labels are none that the loss
-                can have, or if a k is larger than the arrays to validate on.
+                can have, if a k is larger than the arrays to validate on, or if a
+                callback monitors what validation does not give.
         """
         if y is not None:
             self._check_fields(_fields(y))
             for metric_loss in self._metric_losses():
                 metric_loss.check_labels(_fields(y)["label"])
         self._check_validation(kwargs.get("validation_data"))
+        check_monitors(kwargs.get("callbacks"), self._validation_names(kwargs))
         if hasattr(x, "steps_per_epoch"):
             steps_per_epoch = steps_per_epoch or x.steps_per_epoch
             # Keras warns that it cannot shuffle what it did not ask to be shuffled.
@@ -154,13 +175,15 @@ class MetricModel(keras.Model):
         callbacks=None,
         return_dict=False,
         loss=False,
+        gallery=None,
         **kwargs,
     ):
-        """Embeds a data set once and returns its retrieval metrics.
+        """Embeds a data set once and returns its metrics of retrieval and clustering.
 
-        Every example is a query against all others. The loss is left out by default:
-        classes of validation are unseen, so that a loss with proxies has no value for
-        them, and that of a pair loss depends on how the batches happen to be made.
+        Every example is a query against all others, or against a `gallery`. The loss is
+        left out by default: classes of validation are unseen, so that a loss with
+        proxies has no value for them, and that of a pair loss depends on how the
+        batches happen to be made.
 
         Args:
             x: Images, or a data set of `(images, labels)` batches.
@@ -171,16 +194,19 @@ class MetricModel(keras.Model):
             steps: Batches to take, which an endless data set needs.
             callbacks: As in Keras.
             return_dict: Whether to return a dict; otherwise a list of its values.
-            loss: Whether to add the loss, in a second pass over the data.
+            loss: Whether to add the loss of `x`, in a second pass over it.
+            gallery: What to search, `(images, labels)` arrays or a data set of such
+                batches; None: `x` itself. `callbacks.Retrieval` validates with one.
             **kwargs: What Keras' own `fit` passes; nothing of interest.
 
         Returns:
             A dict of `recall_at_{k}` and `precision_at_{k}` for every k of `ks`,
-            `r_precision` and `map_at_r`, each 0 … 1, and `loss` if asked for; or a list
-            of their values.
+            `r_precision` and `map_at_r`, each 0 … 1, or of the `metrics` of the model,
+            and `loss` if asked for; or a list of their values.
 
         Raises:
-            ValueError: If the embeddings are not finite, or a k is larger than the set.
+            ValueError: If the embeddings are not finite, or a k is larger than the set
+                that is searched.
         """
         in_fit = kwargs.pop("_use_cached_eval_dataset", False)
         if kwargs:
@@ -188,10 +214,19 @@ class MetricModel(keras.Model):
         verbose = int(not in_fit) if verbose == "auto" else int(verbose != 0)
         callbacks = self._callback_list(callbacks)
         callbacks.on_test_begin()
-        embeddings, labels = embed(
-            self, x if y is None else (x, y), batch_size or 32, steps, verbose
+        queries = x if y is None else (x, y)
+        embeddings, labels = embed(self, queries, batch_size or 32, steps, verbose)
+        searched = None, None
+        if gallery is not None:
+            searched = embed(self, gallery, batch_size or 32, verbose=verbose)
+        logs = evaluate(
+            embeddings,
+            labels,
+            *searched,
+            metrics=self.evaluated,
+            ks=self.ks,
+            similarity=self.similarity,
         )
-        logs = retrieval(embeddings, labels, ks=self.ks, similarity=self.similarity)
         if loss:
             with_loss = super().evaluate(
                 x, y, batch_size, 0, sample_weight, steps, return_dict=True
@@ -206,6 +241,7 @@ class MetricModel(keras.Model):
             "embedder": keras.saving.serialize_keras_object(self.embedder),
             "ks": self.ks,
             "similarity": self.similarity,
+            "metrics": self.evaluated,
         }
 
     @classmethod
@@ -232,11 +268,18 @@ class MetricModel(keras.Model):
         if not isinstance(validation, tuple) or len(validation) < 2:
             return
         others = len(_fields(validation[1])["label"]) - 1
-        if max(self.ks, default=0) > others:
+        at_k = any(name.endswith("_at_k") for name in self.evaluated)
+        if at_k and max(self.ks, default=0) > others:
             raise ValueError(
                 f"`ks` must not be larger than the {others} others that each example "
                 f"of `validation_data` has. Received: ks={self.ks}."
             )
+
+    def _validation_names(self, kwargs):
+        """Returns what validation will log in a `fit` with these arguments."""
+        if kwargs.get("validation_data") is None and not kwargs.get("validation_split"):
+            return []
+        return [f"val_{name}" for name in metric_names(self.evaluated, self.ks)]
 
     def _callback_list(self, callbacks):
         if isinstance(callbacks, keras.callbacks.CallbackList):

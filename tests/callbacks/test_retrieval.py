@@ -1,12 +1,14 @@
+import json
 import subprocess
 import sys
 
 import keras
 import numpy as np
 import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from kerasdml.callbacks import Retrieval
-from kerasdml.metrics import retrieval
+from kerasdml.metrics import clustering, retrieval
 from kerasdml.models import MetricModel
 
 
@@ -49,12 +51,84 @@ def test_takes_batches_with_fields(plain_model, images):
 def test_repeats_the_last_values_in_epochs_it_skips(plain_model, images, monkeypatch):
     measured = []
     monkeypatch.setattr(
-        "kerasdml.callbacks.retrieval.retrieval",
+        "kerasdml.callbacks.retrieval.evaluate",
         lambda *_, **__: measured.append(0) or {"recall_at_1": float(len(measured))},
     )
     history = fit(plain_model, images, Retrieval(images, every_n_epochs=3), epochs=7)
     # After the first, so that there is a value to repeat, then the third and sixth.
     assert history["val_recall_at_1"] == [1, 1, 2, 2, 2, 3, 3]
+
+
+def test_measures_several_data_sets_by_name_some_in_a_gallery(plain_model, images):
+    x, labels = images
+    halves = (x[::2], labels[::2]), (x[1::2], labels[1::2])
+    callback = Retrieval(
+        {"shop": halves[0], "part": halves[1]},
+        ks=(2,),
+        metrics=("recall_at_k", "nmi"),
+        gallery={"shop": halves[1]},
+    )
+    history = fit(plain_model, images, callback)
+    first, second = (plain_model.predict(half[0], verbose=0) for half in halves)
+    expected = {
+        "shop_recall_at_2": retrieval(
+            first, halves[0][1], second, halves[1][1], metrics=["recall_at_k"], ks=[2]
+        )["recall_at_2"],
+        "shop_nmi": clustering(first, halves[0][1])["nmi"],
+        "part_recall_at_2": retrieval(second, halves[1][1], ks=[2])["recall_at_2"],
+        "part_nmi": clustering(second, halves[1][1])["nmi"],
+    }
+    assert callback.log_names == list(expected)
+    for name, value in expected.items():
+        assert history[name] == [pytest.approx(value)]
+
+
+def test_appends_lines_of_json_and_tables_for_tensorboard(
+    plain_model, images, tmp_path
+):
+    callback = Retrieval(
+        {"all": images, "first": (images[0][:9], images[1][:9])},
+        ks=(1,),
+        every_n_epochs=2,
+        metrics=("recall_at_k", "mrr"),
+        json_path=tmp_path / "new" / "scores.jsonl",
+        log_dir=tmp_path / "logs",
+    )
+    history = fit(plain_model, images, callback, epochs=2)
+    lines = (tmp_path / "new" / "scores.jsonl").read_text().splitlines()
+    lines = [json.loads(line) for line in lines]
+    assert [(line["epoch"], line["data"]) for line in lines] == [
+        (epoch, name) for epoch in (1, 2) for name in ("all", "first")
+    ]
+    assert lines[-1]["scores"] == {
+        "recall_at_1": history["first_recall_at_1"][-1],
+        "mrr": history["first_mrr"][-1],
+    }
+    log = EventAccumulator(str(tmp_path / "logs")).Reload()
+    tables = log.Tensors("retrieval")
+    assert log.SummaryMetadata("retrieval").plugin_data.plugin_name == "text"
+    assert [table.step for table in tables] == [0, 1]
+    assert tables[0].tensor_proto.string_val[0].decode().splitlines() == [
+        "| data | recall_at_1 | mrr |",
+        "| --- | --- | --- |",
+        *(
+            f"| {line['data']} | {line['scores']['recall_at_1']:.4f} "
+            f"| {line['scores']['mrr']:.4f} |"
+            for line in lines[:2]
+        ),
+    ]
+
+
+def test_what_watches_its_values_comes_after_it(plain_model, images):
+    model = MetricModel(plain_model, ks=(1,))
+    model.compile("sgd", loss=plain_model.loss)
+    watched = Retrieval({"birds": images}, prefix="val_"), Retrieval(images, ks=(5,))
+    stop = keras.callbacks.EarlyStopping("val_recall_at_5", mode="max")
+    fit(model, images, *watched, stop)
+    with pytest.raises(ValueError, match="or a `callbacks.Retrieval` before it"):
+        fit(model, images, stop, *watched)
+    with pytest.raises(ValueError, match="In the logs are: birds_recall_at_1, "):
+        fit(model, images, watched[0], stop)
 
 
 def test_measures_afresh_when_training_starts_again(plain_model, images):
@@ -111,11 +185,22 @@ def test_endless_batches_need_steps(plain_model, images):
         ({"ks": (1, 24)}, "smaller than the number of examples.* k=24 for 24"),
         ({"ks": (0,)}, "`k` must be at least 1"),
         ({"similarity": "l1"}, "`similarity` must be one of"),
+        ({"metrics": ["recall"]}, "`metrics` must be one or more of 'recall_at_k'"),
+        ({"gallery": (np.ones((3, 2)), [0, 0, 1]), "ks": (4,)}, "a gallery of 3"),
     ],
 )
 def test_refuses_before_training_starts(images, bad, message):
     with pytest.raises(ValueError, match=message):
         Retrieval(images, **bad)
+
+
+def test_refuses_galleries_of_data_that_is_not_there(images):
+    with pytest.raises(ValueError, match="some of its names: a. Received: b"):
+        Retrieval({"a": images}, gallery={"b": images})
+    with pytest.raises(ValueError, match="a dict like `data`"):
+        Retrieval({"a": images}, gallery=images)
+    with pytest.raises(ValueError, match="`data` must not be empty"):
+        Retrieval({})
 
 
 def test_importing_callbacks_on_jax_loads_no_tensorflow():

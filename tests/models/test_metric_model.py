@@ -150,6 +150,53 @@ def test_evaluate_is_retrieval_over_the_whole_set():
     assert model.evaluate(x, labels, verbose=0) == list(found.values())
 
 
+def test_evaluate_searches_a_gallery_if_there_is_one():
+    model = metric_model(losses.MultiSimilarity())
+    (x, labels), gallery = data(per_class=3), data(per_class=5, seed=1)
+    batches = [(gallery[0][:7], gallery[1][:7]), (gallery[0][7:], gallery[1][7:])]
+    expected = metrics.retrieval(
+        model.embedder.predict(x, verbose=0),
+        labels,
+        model.embedder.predict(gallery[0], verbose=0),
+        gallery[1],
+        ks=(1, 2),
+    )
+    for given in (gallery, batches):
+        found = model.evaluate(x, labels, gallery=given, return_dict=True, verbose=0)
+        assert found == pytest.approx(expected)
+
+
+def test_the_metrics_are_those_it_is_told_also_in_validation():
+    model = kerasdml.MetricModel(embedder(), ks=(2,), metrics=("map_at_k", "nmi"))
+    model.compile("adam", loss=losses.MultiSimilarity())
+    stop = keras.callbacks.EarlyStopping("val_nmi", mode="max")
+    logs = model.fit(*data(), validation_data=data(), callbacks=[stop], verbose=0)
+    assert logs.history.keys() == {"loss", "val_map_at_2", "val_nmi"}
+    embeddings, labels = model.embedder.predict(data()[0], verbose=0), data()[1]
+    found = model.evaluate(*data(), return_dict=True, verbose=0)
+    assert found["nmi"] == pytest.approx(metrics.clustering(embeddings, labels)["nmi"])
+    with pytest.raises(ValueError, match="`metrics` must be one or more of .*'nmi'"):
+        kerasdml.MetricModel(embedder(), metrics=["accuracy"])
+
+
+def test_lists_that_no_metric_needs_may_be_longer_than_the_validation_set():
+    model = kerasdml.MetricModel(embedder(), ks=(99,), metrics=("mrr",))
+    model.compile("adam", loss=losses.MultiSimilarity())
+    history = model.fit(*data(), validation_data=data(), verbose=0).history
+    assert "val_mrr" in history
+
+
+@pytest.mark.parametrize("validated", [False, True])
+def test_a_monitor_that_validation_does_not_give_is_refused_before_training(validated):
+    model = metric_model(losses.MultiSimilarity())
+    kwargs = {"validation_data": data()} if validated else {}
+    stop = keras.callbacks.EarlyStopping("val_recall_at_10", mode="max")
+    message = "In the logs are: val_recall_at_1, " if validated else "needs `validation"
+    with pytest.raises(ValueError, match=message):
+        model.fit(*data(), callbacks=[stop], verbose=0, **kwargs)
+    assert int(model.optimizer.iterations) == 0
+
+
 def test_evaluate_adds_the_loss_when_asked():
     model = metric_model(losses.MultiSimilarity())
     x, labels = data()
@@ -320,10 +367,13 @@ def test_the_embedder_never_contains_a_proxy(tmp_path):
 
 
 def test_config_is_plain_data():
-    model = kerasdml.MetricModel(embedder(), ks=(1, 5), similarity="dot")
+    model = kerasdml.MetricModel(
+        embedder(), ks=(1, 5), similarity="dot", metrics=("mrr", "nmi")
+    )
     config = json.loads(json.dumps(model.get_config()))
     twin = kerasdml.MetricModel.from_config(config)
     assert (twin.ks, twin.similarity) == ([1, 5], "dot")
+    assert twin.evaluated == ["mrr", "nmi"]
 
 
 def test_labels_beyond_the_number_of_classes_are_refused_before_training():
