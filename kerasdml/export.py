@@ -4,10 +4,16 @@ import os
 import pathlib
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from kerasdml.index import Index
 from kerasdml.index.files import new_directory
+from kerasdml.metrics import Calibration
+
+# Where the calibration is in a version, for readers that have no TensorFlow; a
+# SavedModel leaves "assets.extra" to files that its graph does not read.
+CALIBRATION = "assets.extra/calibration.json"
 
 
 def saved_model(
@@ -16,6 +22,7 @@ def saved_model(
     index: Index | None = None,
     version: int = 1,
     k: int = 10,
+    calibration: Calibration | None = None,
 ) -> pathlib.Path:
     """Writes a servable SavedModel: images, files or embeddings in, neighbours out.
 
@@ -29,11 +36,19 @@ def saved_model(
     | `embed_encoded` | `image_bytes (b,)` JPEG or PNG files of any size | the same |
     | `search` | `image_bytes (b,)` | `scores`, `ids`, and `labels` if there are any |
     | `search_embeddings` | `embeddings (b, d)` float32 | the same |
+    | `match` | `image_bytes (b,)`, `cut_point (b,)` string | the same, and `matches` |
+    | `match_embeddings` | `embeddings (b, d)`, `cut_point (b,)` | the same |
 
     `search` and `search_embeddings` exist with an index; scores are float32 and
     descending, ids and labels int64 or string, all `(b, k)`. `serving_default` is
     `search` with an index, else `embed_encoded`. What `tf.saved_model.load` returns
     has methods of the same names; its `embed` takes float32 and uint8 images.
+
+    `match` and `match_embeddings` exist with a calibration. `matches`, `(b, k)`
+    booleans, says which neighbours are similar enough at `cut_point`, a name in
+    `Calibration.cut_points`: "best_f1", "best_accuracy", "equal_error", or a
+    false-match rate as "0.001". They decide as `Calibration.match` does. The whole
+    calibration lies in `assets.extra/calibration.json`.
 
     Loading needs TensorFlow alone, and for a `Scann` index `import scann` before it.
 
@@ -45,6 +60,8 @@ def saved_model(
         index: Index of embeddings from this embedder, or None.
         version: Number of the version, > 0. Servers serve the highest.
         k: Neighbours that each search returns, 1 … `index.size`.
+        calibration: What `metrics.calibrate` found for embeddings of this embedder by
+            the similarity of the index, or None.
 
     Returns:
         The `pathlib.Path` of the version, `<path>/<version>`.
@@ -53,7 +70,8 @@ def saved_model(
         FileExistsError: If that version exists. Nothing is overwritten.
         RuntimeError: If the backend of Keras is not TensorFlow.
         ValueError: If `version` is not a positive integer, if the embedder does not
-            map images of a fixed size to `(b, d)`, or if `index` or `k` do not fit.
+            map images of a fixed size to `(b, d)`, or if `index`, `k` or `calibration`
+            do not fit.
 
     Example:
 
@@ -66,19 +84,25 @@ def saved_model(
     _check_embedder(embedder)
     if index is not None:
         _check_index(index, embedder, k)
+    if calibration is not None:
+        _check_calibration(calibration, index)
     target = pathlib.Path(path) / str(version)
     _check_free(target)
-    servable = _servable(embedder, index, k)
+    servable = _servable(embedder, index, k, calibration)
     options = tf.saved_model.SaveOptions(
         namespace_whitelist=[] if index is None else list(index.op_namespaces)
     )
     with new_directory(target) as draft:
-        signatures = _signatures(servable, embedder, index)
+        signatures = _signatures(servable, embedder, index, calibration)
         tf.saved_model.save(servable, str(draft), signatures, options)
+        if calibration is not None:
+            file = draft / CALIBRATION
+            file.parent.mkdir()
+            file.write_text(calibration.to_json() + "\n", encoding="utf-8")
     return target
 
 
-def _servable(embedder, index, k):
+def _servable(embedder, index, k, calibration):
     """The module that is saved; its functions are what a loaded model can do."""
     images = embedder.inputs[0]
     servable = tf.Module()
@@ -92,6 +116,15 @@ def _servable(embedder, index, k):
         servable.labels = None if index.labels is None else _table(index.labels)
         servable.search_embeddings = _search_embeddings(servable, k)
         servable.search = _search(servable)
+    if calibration is not None:
+        cut_points = calibration.cut_points
+        servable.cut_points = _table(list(cut_points))
+        servable.thresholds = tf.Variable(
+            [_least_float32(point.threshold) for point in cut_points.values()],
+            trainable=False,
+        )
+        servable.match_embeddings = _match_embeddings(servable)
+        servable.match = _match(servable)
     return servable
 
 
@@ -141,13 +174,61 @@ def _search(servable):
     return search
 
 
+def _match_embeddings(servable):
+    @tf.function
+    def match_embeddings(embeddings, cut_point):
+        found = servable.search_embeddings(embeddings)
+        thresholds = _thresholds(servable, cut_point)
+        return {**found, "matches": found["scores"] >= thresholds[:, tf.newaxis]}
+
+    return match_embeddings
+
+
+def _match(servable):
+    @tf.function
+    def match(image_bytes, cut_point):
+        return servable.match_embeddings(servable.embed_encoded(image_bytes), cut_point)
+
+    return match
+
+
+def _thresholds(servable, cut_point):
+    """The threshold of each cut-point `(b,)`, which is named by one of the table."""
+    names = tf.convert_to_tensor(servable.cut_points)
+    named = cut_point[:, tf.newaxis] == names
+    known = tf.reduce_any(named, axis=1)
+    join = tf.strings.reduce_join
+    message = tf.strings.join(
+        [
+            "`cut_point` must be one of ",
+            join(names, separator=", "),
+            ". Received: ",
+            join(cut_point[~known][:1]),
+            ".",
+        ]
+    )
+    with tf.control_dependencies(
+        [tf.debugging.Assert(tf.reduce_all(known), [message])]
+    ):
+        at = tf.argmax(tf.cast(named, tf.int32), axis=1)
+    return tf.gather(servable.thresholds, at)
+
+
+def _least_float32(threshold):
+    """The least float32 of at least `threshold`: it decides float32 scores alike."""
+    rounded = np.float32(threshold)
+    if float(rounded) < threshold:
+        return np.nextafter(rounded, np.float32(np.inf))
+    return rounded
+
+
 def _table(names):
     # Strings live in main memory, also where there is a GPU.
     with tf.device("CPU:0"):
         return tf.Variable(names, trainable=False)
 
 
-def _signatures(servable, embedder, index):
+def _signatures(servable, embedder, index, calibration):
     """The functions as TensorFlow Serving calls them: named tensors in and out."""
     shape = embedder.inputs[0].shape[1:]
     images = tf.TensorSpec((None, *shape), tf.float32, "images")
@@ -162,13 +243,22 @@ def _signatures(servable, embedder, index):
         return {**signatures, "serving_default": signatures["embed_encoded"]}
     embeddings = tf.TensorSpec((None, index.dim), tf.float32, "embeddings")
     search = servable.search.get_concrete_function(image_bytes)
-    return {
-        **signatures,
+    signatures |= {
         "search": search,
         "search_embeddings": servable.search_embeddings.get_concrete_function(
             embeddings
         ),
         "serving_default": search,
+    }
+    if calibration is None:
+        return signatures
+    cut_point = tf.TensorSpec((None,), tf.string, "cut_point")
+    return {
+        **signatures,
+        "match": servable.match.get_concrete_function(image_bytes, cut_point),
+        "match_embeddings": servable.match_embeddings.get_concrete_function(
+            embeddings, cut_point
+        ),
     }
 
 
@@ -225,6 +315,31 @@ def _check_index(index, embedder, k):
         raise ValueError(
             f"`k` must be from 1 to {index.size}, the size of the index. "
             f"Received: k={k}."
+        )
+
+
+def _check_calibration(calibration, index):
+    if not isinstance(calibration, Calibration):
+        raise ValueError(
+            "`calibration` must be what `metrics.calibrate` or `Calibration.from_json` "
+            f"returned. Received: {type(calibration).__name__}."
+        )
+    if index is None:
+        raise ValueError(
+            "`calibration` says which neighbours match, so it needs an `index` to find "
+            "them in. Received: index=None."
+        )
+    if calibration.similarity is None:
+        raise ValueError(
+            "`calibration` must say what similarity it is of, but it was made from "
+            f"scores. If they were {index.similarity!r}, as the index's are, say so: "
+            f"dataclasses.replace(calibration, similarity={index.similarity!r})."
+        )
+    if calibration.similarity != index.similarity:
+        raise ValueError(
+            "`calibration` must be of the similarity of the index, "
+            f"{index.similarity!r}. Received: one of {calibration.similarity!r}. "
+            f"Calibrate with `similarity={index.similarity!r}`."
         )
 
 

@@ -33,6 +33,13 @@ def test_the_walk_leads_from_images_to_a_served_index(tmp_path, monkeypatch):
     with names["server"] as server:
         client = kerasdml.serving.Client(server.url, server.name)
         (found,) = client.search([names["test"].images[0]], k=3)
+        calibrated = re.search(r"```python\n(calibration = .+?)```", README, re.DOTALL)
+        exec(calibrated[1], names)
+    assert names["matches"].shape == (len(names["test"]), 5)
+    with kerasdml.serving.start("servable/glyphs") as server:
+        client = kerasdml.serving.Client(server.url, server.name)
+        (matching,) = client.match([names["test"].images[0]], at=1e-3)
+    assert matching[0].id == 0
     # An image that is in the index finds itself.
     assert found[0].id == 0 and found[0].score == pytest.approx(1, abs=1e-3)
     assert found[0].label == names["names"][0]

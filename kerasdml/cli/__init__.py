@@ -10,6 +10,7 @@ import os
 import sys
 
 from kerasdml.cli import (
+    calibrate,
     embed,
     evaluate,
     export,
@@ -27,6 +28,7 @@ from kerasdml.version import __version__
 _COMMANDS = {
     "train": train,
     "evaluate": evaluate,
+    "calibrate": calibrate,
     "embed": embed,
     "index": index,
     "search": search,

@@ -17,6 +17,9 @@ def add_arguments(parser):
     parser.add_argument("--out", metavar="PATH", required=True, help="to write into")
     parser.add_argument("--index", metavar="DIR", help="what kerasdml index wrote")
     parser.add_argument(
+        "--calibration", metavar="FILE", help="what kerasdml calibrate wrote"
+    )
+    parser.add_argument(
         "--version", type=int, metavar="N", help="number (default: the next free one)"
     )
     add_option(parser, "-k", 10, "neighbours that a search gives")
@@ -32,6 +35,7 @@ def run(args):
         index=_index(args.index, embedder),
         version=_next_version(args.out) if args.version is None else args.version,
         k=args.k,
+        calibration=_calibration(args.calibration),
     )
     print(f"{path} is ready. Serve it: kerasdml serve {args.out}")
 
@@ -40,6 +44,18 @@ def _index(path, embedder):
     from kerasdml import index
 
     return None if path is None else index.load(path, dim=embedder.output_shape[-1])
+
+
+def _calibration(path):
+    from kerasdml import metrics
+
+    if path is None:
+        return None
+    text = pathlib.Path(path).read_text(encoding="utf-8")
+    try:
+        return metrics.Calibration.from_json(text)
+    except ValueError as error:
+        raise ValueError(f"{path} must be what kerasdml calibrate wrote.") from error
 
 
 def _next_version(path):

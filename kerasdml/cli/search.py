@@ -1,7 +1,8 @@
 """Find the nearest items of an exported index.
 
 PATH is what kerasdml export wrote with an index: the newest version in it is used, or
-the one that PATH names.
+the one that PATH names. If it was exported with a calibration, --match tells of each
+neighbour whether it is similar enough to be of the same class.
 
 Example:
 
@@ -10,12 +11,23 @@ Example:
 
 import json
 
+_VERDICTS = {None: "", True: "match     ", False: "no match  "}
+
 
 def add_arguments(parser):
     parser.add_argument("path", metavar="PATH", help="exported model")
     parser.add_argument("images", metavar="IMAGE", nargs="+", help="JPEG or PNG file")
     parser.add_argument(
         "-k", type=int, help="neighbours (default: as many as were exported)"
+    )
+    parser.add_argument(
+        "--match",
+        nargs="?",
+        const="best_f1",
+        type=_cut_point,
+        metavar="CUTPOINT",
+        help="best_f1, best_accuracy, equal_error or a false-match rate of the "
+        "calibration (default without one: %(const)s)",
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
 
@@ -31,9 +43,11 @@ def run(args):
     from kerasdml.serving.model import ServedModel
 
     model = ServedModel(version)
-    found = model.predict(
-        model.signature("search"), {"image_bytes": np.array(encoded, dtype=object)}
-    )
+    signature, inputs = "search", {"image_bytes": np.array(encoded, dtype=object)}
+    if args.match is not None:
+        names = [args.match.encode()] * len(encoded)
+        signature, inputs = "match", inputs | {"cut_point": np.array(names, object)}
+    found = model.predict(model.signature(signature), inputs)
     results = [
         {"image": image, "neighbours": neighbours}
         for image, neighbours in zip(
@@ -41,6 +55,14 @@ def run(args):
         )
     ]
     print(json.dumps(results, indent=2) if args.json else _table(results))
+
+
+def _cut_point(word):
+    """The name of a cut-point as the model has it: that of 1e-3 is 0.001."""
+    try:
+        return str(float(word))
+    except ValueError:
+        return word
 
 
 def _neighbours(found, k):
@@ -51,8 +73,9 @@ def _neighbours(found, k):
             f"-k must be from 1 to {exported}, the number of neighbours that the model "
             f"was exported with. Received: {k}."
         )
-    names = [name for name in ("id", "label", "score") if f"{name}s" in found]
-    outputs = [found[f"{name}s"][:, :k].tolist() for name in names]
+    plurals = {"id": "ids", "label": "labels", "score": "scores", "match": "matches"}
+    names = [name for name, plural in plurals.items() if plural in found]
+    outputs = [found[plurals[name]][:, :k].tolist() for name in names]
     return [
         [
             {name: _plain(x) for name, x in zip(names, item, strict=True)}
@@ -72,6 +95,9 @@ def _table(results):
     for result in results:
         lines.append(result["image"])
         for rank, item in enumerate(result["neighbours"], start=1):
+            verdict = _VERDICTS[item.get("match")]
             label = f"  {item['label']}" if "label" in item else ""
-            lines.append(f"{rank:>4}  {item['score']:8.4f}  {item['id']}{label}")
+            lines.append(
+                f"{rank:>4}  {item['score']:8.4f}  {verdict}{item['id']}{label}"
+            )
     return "\n".join(lines)

@@ -60,6 +60,13 @@ class Calibration:
     similarity: str | None
     prior: float
 
+    @property
+    def cut_points(self):
+        """Each `CutPoint` by its name; that of a rate is the rate, as "0.001"."""
+        rates = {str(float(rate)): point for rate, point in self.false_match_rates}
+        names = ("best_f1", "best_accuracy", "equal_error")
+        return {name: getattr(self, name) for name in names} | rates
+
     def false_match_rate(self, rate):
         """Returns the cut-point of the largest recall at a false-match rate."""
         for known, cut_point in self.false_match_rates:
@@ -74,9 +81,13 @@ class Calibration:
     def match(self, scores, at="best_f1"):
         """Decides which scores match.
 
+        A rate is that of pairs. A query meets each of n items, so that the chance of
+        some false match is up to n times the rate; `metrics.open_set` measures it.
+
         Args:
             scores: Similarities, of any shape; larger is closer. NaN does not match.
-            at: "best_f1", "best_accuracy", "equal_error", or a false-match rate.
+                They must be of the kind that was calibrated, `similarity`.
+            at: A name in `cut_points`, as "best_f1", or a false-match rate.
 
         Returns:
             Booleans of the shape of `scores`.
@@ -86,18 +97,18 @@ class Calibration:
 
         Example:
 
-        >>> calibration.match(calibration.best_f1.threshold)
-        True
+        >>> scores, ids = index.search(queries, k=5)
+        >>> matches = calibration.match(scores, at=1e-3)  # (q, 5)
         """
-        if at in ("best_f1", "best_accuracy", "equal_error"):
-            cut_point = getattr(self, at)
-        elif isinstance(at, str):
+        if not isinstance(at, str):
+            cut_point = self.false_match_rate(at)
+        elif at in self.cut_points:
+            cut_point = self.cut_points[at]
+        else:
             raise ValueError(
-                "`at` must be 'best_f1', 'best_accuracy', 'equal_error' or a "
+                f"`at` must be {', '.join(map(repr, self.cut_points))} or a "
                 f"false-match rate. Received: at={at!r}."
             )
-        else:
-            cut_point = self.false_match_rate(at)
         return np.asarray(scores, float) >= cut_point.threshold
 
     def to_json(self):

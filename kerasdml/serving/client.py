@@ -156,10 +156,40 @@ class Client:
                 f"`k` must be from 1 to {exported}, the number of neighbours that "
                 f"model {self.model!r} was exported with. Received: k={k}."
             )
-        labels = found.get("labels", [[None] * exported] * len(found["ids"]))
-        rows = zip(found["ids"], labels, found["scores"], strict=True)
+        return [neighbours[:k] for neighbours in _neighbours(found)]
+
+    def match(self, images, at: str | float = "best_f1") -> list[list[Neighbour]]:
+        """Finds the items that are similar enough to be of the same class.
+
+        They are the first of those that `search` finds, and so at most as many as the
+        model was exported with.
+
+        Args:
+            images: As for `embed`.
+            at: Which cut-point of the calibration that was exported with the model:
+                "best_f1", "best_accuracy", "equal_error", or a false-match rate.
+
+        Returns:
+            For each image the neighbours that match, nearest first; none if nothing in
+            the index does.
+
+        Raises:
+            ValueError: If there is no image, or one is not an image; it is named.
+
+        Example:
+
+        >>> (found,) = client.match(["bird.jpg"], at=1e-3)
+        >>> found[0].label if found else "unknown"
+        """
+        encoded = encode_images(images)
+        cut_point = at if isinstance(at, str) else str(float(at))
+        inputs = {"image_bytes": encoded, "cut_point": [cut_point] * len(encoded)}
+        found = self.predict(inputs=inputs, signature_name="match")
         return [
-            [Neighbour(*item) for item in zip(*row, strict=True)][:k] for row in rows
+            neighbours[: sum(matches)]
+            for neighbours, matches in zip(
+                _neighbours(found), found["matches"], strict=True
+            )
         ]
 
     def _call(self, method, suffix, request=None, key=None):
@@ -195,6 +225,14 @@ class Client:
             ) from error
         finally:
             connection.close()
+
+
+def _neighbours(found):
+    """The outputs of a search as a list of neighbours for each query."""
+    ids, scores = found["ids"], found["scores"]
+    labels = found.get("labels", [[None] * len(row) for row in ids])
+    rows = zip(ids, labels, scores, strict=True)
+    return [[Neighbour(*item) for item in zip(*row, strict=True)] for row in rows]
 
 
 def _jsonable(value):

@@ -82,6 +82,23 @@ def exported(embedder, indexed, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def calibrated(photos, embedder, tmp_path_factory):
+    """The file that calibrate wrote, and what it printed."""
+    out = tmp_path_factory.mktemp("calibrated") / "photos.json"
+    words = ["--false-match-rates", "0", "1e-1", "--unknown", "0.34"]
+    return out, run("calibrate", embedder, photos, "--out", out, *words)
+
+
+@pytest.fixture(scope="session")
+def matching(embedder, indexed, calibrated, tmp_path_factory):
+    """What export wrote with a calibration."""
+    out = tmp_path_factory.mktemp("matching") / "photos"
+    words = ["--index", indexed, "--calibration", calibrated[0], "-k", 4]
+    run("export", embedder, *words, "--out", out)
+    return out
+
+
+@pytest.fixture(scope="session")
 def pack():
     """Arrays of noise in colour with a split of its own: classes 1, 3, 5 test."""
     labels = np.repeat(np.arange(6), 6)

@@ -46,6 +46,27 @@ def test_a_model_without_an_index_is_not_searched(refuse, embedder, photos, tmp_
     assert "Unknown signature 'search'" in err
 
 
+def test_a_model_that_cannot_match_is_not_asked_to(refuse, exported, matching, photos):
+    image = photos / "class0/0.png"
+    err = refuse("search", exported, image, "--match")
+    assert "Unknown signature 'match'" in err
+    err = refuse("search", matching, image, "--match", "best")
+    assert "one of best_f1, best_accuracy, equal_error, 0.0, 0.1. Received: best" in err
+
+
+def test_a_calibration_that_does_not_fit_is_refused(
+    refuse, embedder, embedded, indexed, calibrated, tmp_path
+):
+    words = ["export", embedder, "--out", tmp_path / "out", "--calibration"]
+    assert "needs an `index`" in refuse(*words, calibrated[0])
+    run("index", embedded, "--out", tmp_path / "dot", "--similarity", "dot")
+    err = refuse(*words, calibrated[0], "--index", tmp_path / "dot")
+    assert "of the similarity of the index, 'dot'. Received: one of 'cosine'" in err
+    (tmp_path / "x.json").write_text("{}")
+    err = refuse(*words, tmp_path / "x.json", "--index", indexed)
+    assert "x.json must be what kerasdml calibrate wrote" in err
+
+
 def test_an_unknown_loss_is_refused_with_the_known_ones(refuse, photos, tmp_path):
     words = "--size 16 --classes 3 --loss cross_entropy"
     err = refuse("train", photos, "--out", tmp_path / "run", *words.split())
@@ -58,3 +79,4 @@ def test_nothing_is_overwritten(refuse, photos, trained, embedder, embedded, ind
     assert kept in refuse("train", photos, "--out", trained[0])
     assert kept in refuse("embed", embedder, photos, "--out", embedded)
     assert kept in refuse("index", embedded, "--out", indexed)
+    assert kept in refuse("calibrate", embedder, photos, "--out", embedded)

@@ -168,6 +168,85 @@ def test_search_prints_a_table_of_all_that_was_exported(photos, exported):
     assert [line.split()[0] for line in lines[1:]] == ["1", "2", "3", "4"]
 
 
+def test_calibrate_prints_its_protocol_and_its_cut_points(calibrated):
+    out, shown = calibrated
+    start = shown.index("12 images of 2 classes (split: test)")
+    protocol, searches, titles, *rows = shown[start:].splitlines()
+    # 6 * 5 / 2 pairs in either class, of 12 * 11 / 2.
+    assert protocol == (
+        "12 images of 2 classes (split: test), all 66 pairs, prior: 0.455, "
+        "similarity: cosine"
+    )
+    assert searches == "12 searches among 6 images, 6 of them for 1 unknown classes"
+    columns = "cut-point threshold precision recall F1 FMR false-id missed-id"
+    assert titles.split() == columns.split()
+    names = [row.split()[0] for row in rows[:-1]]
+    assert names == ["best_f1", "best_accuracy", "equal_error", "0.0", "0.1"]
+    assert rows[-1] == f"{out} is for kerasdml export --calibration."
+
+
+def test_calibrate_finds_what_the_library_does(photos, embedder, calibrated):
+    out, shown = calibrated
+    found = kerasdml.metrics.Calibration.from_json(out.read_text())
+    # Of the classes to test on, 3 to 5, the last is unknown.
+    pictures = [
+        Image.open(photos / f"class{c}/{i}.png") for c in (3, 4) for i in range(6)
+    ]
+    model = keras.saving.load_model(embedder)
+    x = model.predict(np.stack(pictures)[..., None].astype("float32"), verbose=0)
+    labels = np.repeat([3, 4], 6)
+    expected = kerasdml.metrics.calibrate(x, labels, false_match_rates=(0, 0.1))
+    assert list(found.cut_points) == list(expected.cut_points)
+    for name, point in expected.cut_points.items():
+        assert found.cut_points[name].threshold == pytest.approx(
+            point.threshold, abs=1e-5
+        )
+    assert f"{found.best_f1.threshold:.4g}" in shown
+
+
+def test_calibrate_says_that_it_takes_a_sample_and_what_prior(
+    photos, embedder, tmp_path
+):
+    words = "--split all --max-pairs 200 --prior 0.01 --similarity dot"
+    out = tmp_path / "c.json"
+    shown = run("calibrate", embedder, photos, "--out", out, *words.split())
+    assert (
+        "36 images of 6 classes (split: all), a sample of at most 200 of 630 pairs, "
+        "prior: 0.01, similarity: dot"
+    ) in shown
+
+
+def test_search_tells_match_from_no_match(photos, matching, calibrated):
+    image = str(photos / "class0/0.png")
+    calibration = kerasdml.metrics.Calibration.from_json(calibrated[0].read_text())
+    for words, at in [
+        ([], "best_f1"),
+        (["equal_error"], "equal_error"),
+        (["1e-1"], 0.1),
+    ]:
+        found = json.loads(run("search", matching, image, "--json", "--match", *words))
+        neighbours = found[0]["neighbours"]
+        assert len(neighbours) == 4
+        scores = [item["score"] for item in neighbours]
+        assert [item["match"] for item in neighbours] == calibration.match(
+            scores, at=at
+        ).tolist()
+    lines = run("search", matching, image, "-k", "1", "--match").splitlines()
+    assert lines[1].split() == ["1", "1.0000", "match", "class0/0.png", "class0"]
+
+
+def test_search_says_that_nothing_matches(photos, embedder, indexed, tmp_path):
+    cut_point = kerasdml.metrics.CutPoint(1.5, 1, 0, 0, 0.5, 0)
+    calibration = kerasdml.metrics.Calibration(
+        *[cut_point] * 3, false_match_rates=(), similarity="cosine", prior=0.5
+    )
+    (tmp_path / "c.json").write_text(calibration.to_json())
+    words = ["--index", indexed, "--calibration", tmp_path / "c.json"]
+    run("export", embedder, *words, "--out", tmp_path / "out")
+    shown = run("search", tmp_path / "out", photos / "class0/0.png", "--match")
+    assert shown.splitlines()[1].split()[2:4] == ["no", "match"]
+
+
 def test_export_takes_the_next_version(embedder, tmp_path):
     (tmp_path / "7").mkdir()
     (tmp_path / "notes").mkdir()

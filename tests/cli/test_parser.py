@@ -10,7 +10,8 @@ import pytest
 import kerasdml
 from kerasdml import cli
 
-COMMANDS = ["train", "evaluate", "embed", "index", "search", "export", "serve"]
+COMMANDS = ["train", "evaluate", "calibrate", "embed", "index", "search"]
+COMMANDS += ["export", "serve"]
 ZOO_COMMANDS = ["zoo list", "zoo show", "zoo download"]
 
 each_command = pytest.mark.parametrize("command", COMMANDS + ZOO_COMMANDS)
@@ -48,7 +49,7 @@ def test_help_lists_the_commands(capsys):
         cli.main(["--help"])
     shown = capsys.readouterr().out
     for command in COMMANDS:
-        assert re.search(rf"^ +{command} +[A-Z]", shown, re.MULTILINE)
+        assert re.search(rf"^ +{command}\s+[A-Z]", shown, re.MULTILINE)
 
 
 def test_help_loads_nothing_heavy():
@@ -106,6 +107,19 @@ DEFAULTS = [
     ("train d --out o", "seed", lambda: kerasdml.data.balanced_batches, "seed"),
     ("train d --out o", "lr", lambda: keras.optimizers.Adam, "learning_rate"),
     ("evaluate m d", "ks", lambda: kerasdml.metrics.retrieval, "ks"),
+    ("calibrate m d --out o", "prior", lambda: kerasdml.metrics.calibrate, "prior"),
+    (
+        "calibrate m d --out o",
+        "false_match_rates",
+        lambda: kerasdml.metrics.calibrate,
+        "false_match_rates",
+    ),
+    (
+        "calibrate m d --out o",
+        "max_pairs",
+        lambda: kerasdml.metrics.calibrate,
+        "max_pairs",
+    ),
     ("index e --out o", "similarity", lambda: kerasdml.index.Exact.build, "similarity"),
     ("index e --out o", "similarity", lambda: kerasdml.index.Scann.build, "similarity"),
     ("search p i", "k", lambda: kerasdml.serving.Client.search, "k"),
