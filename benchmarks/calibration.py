@@ -1,37 +1,83 @@
 """Time of `metrics.calibrate` and `metrics.verification` of many scores.
 
-python benchmarks/calibration.py
+Side by side with one sort of the same scores, which is what both cannot do without:
+
+    python benchmarks/calibration.py
+    python benchmarks/calibration.py --sizes 100000 --csv ''
 """
 
 import argparse
-import statistics
+import csv
+import datetime
+import os
+import pathlib
 import time
 
 import numpy as np
 
+import kerasdml
 from kerasdml import metrics
+
+RESULTS = pathlib.Path(__file__).parent / "results" / "calibration.csv"
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--size", type=int, default=1_000_000, help="scores")
-    parser.add_argument("--repeats", type=int, default=5, help="runs of each")
+    parser.add_argument("--sizes", type=int, nargs="+", default=[1_000_000])
+    parser.add_argument("--repeats", type=int, default=5, help="turns of each")
+    parser.add_argument("--csv", default=RESULTS, help="file to add the rows to")
     args = parser.parse_args()
+    for size in args.sizes:
+        for row in measured(size, args.repeats):
+            print(
+                f"{row['function']} of {size} scores: {row['seconds']} s (longest "
+                f"{row['longest']} s), {row['times_a_sort']} times a sort"
+            )
+            if args.csv:
+                add(row, pathlib.Path(args.csv))
+
+
+def measured(size, repeats):
     rng = np.random.default_rng(0)
-    same = rng.random(args.size) < 0.1
-    scores = (rng.normal(size=args.size) + 2 * same).astype("float32")
-    for function in (metrics.calibrate, metrics.verification):
-        times = [seconds(function, scores, same) for _ in range(args.repeats)]
-        print(
-            f"{function.__name__} of {args.size} scores: "
-            f"{statistics.median(times):.2f} s (longest {max(times):.2f} s)"
-        )
+    same = rng.random(size) < 0.1
+    scores = (rng.normal(size=size) + 2 * same).astype("float32")
+    # Of float64, as a sort of float32 would do less than a threshold needs.
+    functions = {
+        "sort": lambda: np.sort(scores.astype(float)),
+        "calibrate": lambda: metrics.calibrate(scores, same),
+        "verification": lambda: metrics.verification(scores, same),
+    }
+    # In turn, so that all meet the same moods of the machine.
+    turns = [[seconds(call) for call in functions.values()] for _ in range(repeats)]
+    times_of = dict(zip(functions, np.transpose(turns), strict=True))
+    for name, times in times_of.items():
+        yield {
+            "function": name,
+            "scores": size,
+            "seconds": round(np.median(times), 4),
+            "longest": round(max(times), 4),
+            "times_a_sort": round(np.median(times / times_of["sort"]), 1),
+            "cores": os.cpu_count(),
+            "kerasdml": kerasdml.__version__,
+            "numpy": np.__version__,
+            "date": datetime.date.today().isoformat(),
+        }
 
 
-def seconds(function, *args):
+def seconds(call):
     start = time.perf_counter()
-    function(*args)
+    call()
     return time.perf_counter() - start
+
+
+def add(row, path):
+    new = not path.exists()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a", newline="") as file:
+        writer = csv.DictWriter(file, row, lineterminator="\n")
+        if new:
+            writer.writeheader()
+        writer.writerow(row)
 
 
 if __name__ == "__main__":

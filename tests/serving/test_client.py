@@ -60,6 +60,11 @@ def test_search_gives_the_first_k(client, paint):
     assert client.search([paint(RED), paint(GREEN)], k=2) == [n[:2] for n in every]
 
 
+def test_match_needs_a_calibration_exported_with_the_model(client, paint):
+    with pytest.raises(ServingError, match="Unknown signature 'match'"):
+        client.match([paint(RED)])
+
+
 @pytest.mark.parametrize("k", [0, -1, 4])
 def test_rejects_a_k_beyond_what_was_exported(client, paint, k):
     with pytest.raises(ValueError, match="`k` must be from 1 to 3, .* Received: k="):
