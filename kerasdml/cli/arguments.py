@@ -1,7 +1,10 @@
 """Arguments that several commands have."""
 
 SIMILARITIES = ("cosine", "dot", "euclidean")
-DATA = "folder with a folder of images for each class, .npz pack, or the word glyphs"
+DATA = (
+    "folder with a folder of images for each class, .npz pack, the word glyphs, or a "
+    "benchmark of data.load_benchmark and its folder, such as cub200_2011:FOLDER"
+)
 MODEL = "name in the zoo, or .keras file"
 
 

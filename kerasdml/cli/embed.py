@@ -12,7 +12,7 @@ import pathlib
 
 from kerasdml.cli.arguments import add_model_and_data
 from kerasdml.cli.outputs import new_file
-from kerasdml.cli.sources import embed_pack, read_pack, rows_of
+from kerasdml.cli.sources import embed_pack, folder_of, names_of, read_pack, rows_of
 
 
 def add_arguments(parser):
@@ -31,10 +31,9 @@ def run(args):
     from kerasdml import zoo
 
     embeddings = embed_pack(zoo.load(args.model), pack)
-    labels = np.asarray(pack.class_names, dtype=str)[pack.labels]
-    ids = (
-        rows if isinstance(pack.images, np.ndarray) else _below(args.data, pack.images)
-    )
+    labels = names_of(pack)
+    folder = folder_of(args.data)
+    ids = rows if isinstance(pack.images, np.ndarray) else _below(folder, pack.images)
     with out.open("wb") as file:
         np.savez(file, embeddings=embeddings, labels=labels, ids=ids)
     print(f"{out} has {len(embeddings)} embeddings of size {embeddings.shape[1]}.")

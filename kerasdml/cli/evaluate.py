@@ -1,6 +1,12 @@
 """Measure retrieval: is the nearest other image of the same class?
 
-Every image of the split is a query against all its others.
+Every image of the split is a query against all its others. In-Shop's test queries
+search its gallery, and with --gallery the queries search all images of other data,
+whose classes are matched by name: photos by sketches, say.
+
+Metrics are those of metrics.evaluate: recall_at_k precision_at_k share_found_at_k
+map_at_k ndcg_at_k r_precision map_at_r mrr map_at_all voc_map_at_all, and by k-means
+nmi ami pairwise_f1 rand adjusted_rand.
 
 Example:
 
@@ -9,31 +15,52 @@ Example:
 
 import json
 
-from kerasdml.cli.arguments import SIMILARITIES, add_model_and_data
+from kerasdml.cli.arguments import DATA, SIMILARITIES, add_model_and_data, add_option
 from kerasdml.cli.sources import (
+    BENCHMARK_KS,
+    benchmark_of,
     count_classes,
-    embed_pack,
+    embed_both,
+    queries_and_gallery,
     read_pack,
     rows_of,
     similarity_of,
 )
 
+METRICS = ("recall_at_k", "precision_at_k", "r_precision", "map_at_r")
+
 
 def add_arguments(parser):
     add_model_and_data(parser, split="test")
     parser.add_argument(
+        "--gallery", metavar="DATA", help=f"to search instead, all of it: {DATA}"
+    )
+    parser.add_argument(
+        "--metrics",
+        nargs="+",
+        default=METRICS,
+        metavar="NAME",
+        help=f"what to measure (default: {' '.join(METRICS)})",
+    )
+    parser.add_argument(
         "--ks",
         type=int,
         nargs="+",
-        default=(1, 10),
         metavar="K",
-        help="lengths of the lists for recall and precision (default: 1 10)",
+        help="lengths of the lists for metrics at k (default: those that papers report "
+        "of a benchmark, else 1 10)",
     )
     parser.add_argument(
         "--similarity",
         choices=SIMILARITIES,
         help="how embeddings compare (default: as the model's card says, else cosine)",
     )
+    ties = ("index", "optimistic", "pessimistic")
+    add_option(parser, "--ties", "index", "which of equals comes first", choices=ties)
+    averages = ("micro", "macro")
+    add_option(parser, "--average", "micro", "over queries or classes", averages)
+    add_option(parser, "--seed", 0, "of the first k-means")
+    add_option(parser, "--repeats", 1, "how often k-means runs, each with a new seed")
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
@@ -41,21 +68,75 @@ def run(args):
     verbose = 0 if args.json else 1
     pack = read_pack(args.data, verbose)
     pack = pack.subset(rows_of(pack, args.split, args.test_fraction))
+    queries, gallery = queries_and_gallery(pack)
+    if args.gallery is not None:
+        queries, gallery = pack, read_pack(args.gallery, verbose)
 
     from kerasdml import metrics, zoo
+    from kerasdml.metrics.evaluate import CLUSTERED
 
     embedder = zoo.load(args.model)
     similarity = args.similarity or similarity_of(args.model)
-    embeddings = embed_pack(embedder, pack, verbose)
-    scores = metrics.retrieval(
-        embeddings, pack.labels, ks=args.ks, similarity=similarity
+    embeddings, labels, found, found_labels = embed_both(
+        embedder, queries, gallery, verbose
     )
-    protocol = (
-        f"{len(pack)} images of {count_classes(pack)} classes (split: {args.split}), "
-        f"each a query against all others, similarity: {similarity}"
+    scores = metrics.evaluate(
+        embeddings,
+        labels,
+        found,
+        found_labels,
+        metrics=args.metrics,
+        ks=args.ks or default_ks(args.data),
+        similarity=similarity,
+        ties=args.ties,
+        average=args.average,
+        seed=args.seed,
+        repeats=args.repeats,
     )
+    protocol = [
+        describe_queries(queries, gallery, split_of(args), similarity),
+        f"lone queries: {metrics.lone_queries(labels, found_labels)}, "
+        f"ties: {args.ties}, average: {args.average}",
+    ]
+    if {*args.metrics} & {*CLUSTERED}:
+        seeds = ", ".join(str(args.seed + i) for i in range(args.repeats))
+        protocol.append(f"k-means: {count_classes(queries)} clusters, seeds: {seeds}")
     if args.json:
-        print(json.dumps({"protocol": protocol, "metrics": scores}, indent=2))
+        print(
+            json.dumps({"protocol": "; ".join(protocol), "metrics": scores}, indent=2)
+        )
     else:
-        print(protocol)
-        print("\n".join(f"{name:<16} {score:.4f}" for name, score in scores.items()))
+        print("\n".join(protocol))
+        print(as_lines(scores))
+
+
+def as_lines(scores):
+    """Returns metrics as text, one a line."""
+    return "\n".join(f"{name:<16} {score:.4f}" for name, score in scores.items())
+
+
+def default_ks(source):
+    """Returns the lengths of lists that papers report of DATA."""
+    return BENCHMARK_KS.get(benchmark_of(source), (1, 10))
+
+
+def split_of(args):
+    """Returns which part of DATA is taken, in words."""
+    words = [benchmark_of(args.data), f"split: {args.split}"]
+    if args.test_fraction is not None and args.split != "all":
+        words.append(f"{args.test_fraction:g} of the classes to test on")
+    return ", ".join(word for word in words if word)
+
+
+def describe_queries(queries, gallery, split, similarity):
+    """Returns what is searched for in what, in words."""
+    against = "each a query against all others"
+    if gallery is not None:
+        against = (
+            f"each a query against a gallery of {len(gallery)} images of "
+            f"{count_classes(gallery)} classes"
+        )
+    return (
+        f"{len(queries)} images of {count_classes(queries)} classes ({split}), "
+        f"{against}, similarity: {similarity}"
+    )

@@ -1,11 +1,14 @@
-"""Train an embedder, validated on classes that it does not train on.
+"""Train an embedder, validated and tested on classes that it does not train on.
 
-Test classes are those of the pack, or half of all (--test-fraction). Writes into DIR,
-which must be new or empty:
+Test classes are those of the pack, or half of all (--test-fraction). They choose
+nothing: of the other classes some are left out of training to validate on, a share of
+them (--validation-classes) or one of several folds (--folds, --fold), and the test
+classes are measured once, in the end. Writes into DIR, which must be new or empty:
 
   embedder.keras  the embedder of the epoch with the best val_recall_at_1
   history.json    loss and metrics of each epoch
   logs/           the same for TensorBoard
+  test.json       metrics of the test classes
 
 Example:
 
@@ -17,8 +20,15 @@ import inspect
 import json
 
 from kerasdml.cli.arguments import DATA, add_option, add_test_fraction
+from kerasdml.cli.evaluate import as_lines, default_ks
 from kerasdml.cli.outputs import new_folder
-from kerasdml.cli.sources import count_classes, read_pack, rows_of
+from kerasdml.cli.sources import (
+    count_classes,
+    embed_both,
+    queries_and_gallery,
+    read_pack,
+    rows_of,
+)
 
 
 def add_arguments(parser):
@@ -56,34 +66,89 @@ def add_arguments(parser):
         help="vary the training images (default: yes)",
     )
     add_test_fraction(parser)
+    add_option(
+        parser,
+        "--validation-classes",
+        0.1,
+        "share of the classes to train on that are left out to choose the epoch by, "
+        "at least 2 classes; 0: none, and the last epoch is kept",
+    )
+    parser.add_argument(
+        "--folds",
+        type=int,
+        metavar="N",
+        help="cut the classes to train on into so many folds, and validate on one "
+        "(default: by --validation-classes)",
+    )
+    add_option(parser, "--fold", 1, "which fold, 1 … N: train on each for N embedders")
 
 
 def run(args):
     out = new_folder(args.out)
     pack = read_pack(args.data)
-    training = pack.subset(rows_of(pack, "train", args.test_fraction))
     unseen = pack.subset(rows_of(pack, "test", args.test_fraction))
+    training, validation = training_and_validation(
+        pack.subset(rows_of(pack, "train", args.test_fraction)), args
+    )
 
     import keras
 
     keras.utils.set_random_seed(args.seed)
     images, num_classes = _batches(args, training)
-    model = _model(args, images.element_spec[0].shape[1:], num_classes, len(unseen))
+    model = _model(args, images.element_spec[0].shape[1:], num_classes, validation)
     print(
-        f"Training on {len(training)} images of {num_classes} classes, validating on "
-        f"{len(unseen)} images of {count_classes(unseen)} other classes."
+        f"Training on {_count(training)}, validating on {_count(validation)}, and in "
+        f"the end testing on {_count(unseen)}, all different."
     )
+    path = out / "embedder.keras"
+    callbacks = [keras.callbacks.TensorBoard(out / "logs")]
+    if validation is not None:
+        callbacks.insert(0, best_embedder(path))
     history = model.fit(
         images,
         epochs=args.epochs,
-        validation_data=_in_order(unseen, model.embedder.input_shape),
-        callbacks=[
-            best_embedder(out / "embedder.keras"),
-            keras.callbacks.TensorBoard(out / "logs"),
-        ],
+        validation_data=_in_order(validation, model.embedder.input_shape),
+        callbacks=callbacks,
     ).history
     (out / "history.json").write_text(json.dumps(history, indent=2) + "\n")
-    print(_summary(out / "embedder.keras", history["val_recall_at_1"]))
+    if validation is None:
+        model.embedder.save(path)
+    print(_summary(path, history, args.epochs))
+    scores = _test(path, unseen, default_ks(args.data))
+    (out / "test.json").write_text(json.dumps(scores, indent=2) + "\n")
+    print(f"On {_count(unseen)} that chose nothing:")
+    print(as_lines(scores))
+
+
+def training_and_validation(pack, args):
+    """Returns what to train on and, of other classes, what to validate on, or None."""
+    from kerasdml import data
+
+    if args.folds is not None:
+        if not 1 <= args.fold <= args.folds:
+            raise ValueError(
+                f"--fold must be from 1 to --folds, {args.folds}. "
+                f"Received: {args.fold}."
+            )
+        folds = data.class_disjoint_folds(pack.labels, args.folds)
+        return tuple(pack.subset(rows) for rows in folds[args.fold - 1])
+    if args.validation_classes == 0:
+        return pack, None
+    if count_classes(pack) < 4:
+        raise ValueError(
+            f"DATA has {count_classes(pack)} classes to train on, too few to leave out "
+            "2 to validate on. --validation-classes 0 trains on all of them."
+        )
+    share = max(args.validation_classes, 2 / count_classes(pack))
+    return tuple(
+        pack.subset(rows) for rows in data.class_disjoint_split(pack.labels, share)
+    )
+
+
+def _count(pack):
+    if pack is None:
+        return "nothing"
+    return f"{len(pack)} images of {count_classes(pack)} classes"
 
 
 def _batches(args, pack):
@@ -117,11 +182,13 @@ def _default_classes():
 def _in_order(pack, input_shape):
     from kerasdml import data
 
+    if pack is None:
+        return None
     _, height, width, channels = input_shape
     return data.images(pack, size=(height, width), channels=channels)
 
 
-def _model(args, image_shape, num_classes, num_validated):
+def _model(args, image_shape, num_classes, validation):
     """The compiled model."""
     import keras
 
@@ -131,7 +198,7 @@ def _model(args, image_shape, num_classes, num_validated):
         args.backbone, args.dim, weights=args.weights, input_shape=tuple(image_shape)
     )
     # An image has one other less than there are images: longer lists do not exist.
-    ks = [k for k in (1, 10) if k < num_validated]
+    ks = [k for k in (1, 10) if validation is None or k < len(validation)]
     model = models.MetricModel(embedder, ks=ks)
     model.compile(keras.optimizers.Adam(args.lr), loss=_loss(args.loss, num_classes))
     return model
@@ -170,10 +237,26 @@ def best_embedder(path):
     )
 
 
-def _summary(path, recalls):
+def _summary(path, history, epochs):
+    recalls = history.get("val_recall_at_1")
+    if recalls is None:
+        return f"{path} is the embedder of epoch {epochs}, the last."
     best = max(recalls)
     return (
         f"{path} is the embedder of epoch {recalls.index(best) + 1}, chosen by "
-        f"val_recall_at_1 = {best:.4f} on the test classes: figures on the same "
-        "classes flatter it a little."
+        f"val_recall_at_1 = {best:.4f}."
+    )
+
+
+def _test(path, pack, ks):
+    """Returns the metrics of the embedder at `path` on the images of a pack."""
+    import keras
+
+    from kerasdml import metrics
+
+    queries, gallery = queries_and_gallery(pack)
+    embedder = keras.saving.load_model(path)
+    reach = len(pack) - 1 if gallery is None else len(gallery)
+    return metrics.evaluate(
+        *embed_both(embedder, queries, gallery), ks=[k for k in ks if k <= reach]
     )

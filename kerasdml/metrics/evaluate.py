@@ -15,7 +15,7 @@ _RANKED = (
     "map_at_all",
     "voc_map_at_all",
 )
-_CLUSTERED = ("nmi", "ami", "pairwise_f1", "rand", "adjusted_rand")
+CLUSTERED = ("nmi", "ami", "pairwise_f1", "rand", "adjusted_rand")
 
 
 def evaluate(
@@ -107,7 +107,7 @@ def metric_names(metrics, ks):
     >>> metric_names(["recall_at_k", "nmi"], ks=[1, 10])
     ['recall_at_1', 'recall_at_10', 'nmi']
     """
-    known = (*_RANKED, *_CLUSTERED)
+    known = (*_RANKED, *CLUSTERED)
     if isinstance(metrics, str) or not metrics or not set(metrics) <= set(known):
         raise ValueError(
             f"`metrics` must be one or more of {', '.join(map(repr, known))}. "

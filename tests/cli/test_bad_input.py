@@ -68,7 +68,7 @@ def test_a_calibration_that_does_not_fit_is_refused(
 
 
 def test_an_unknown_loss_is_refused_with_the_known_ones(refuse, photos, tmp_path):
-    words = "--size 16 --classes 3 --loss cross_entropy"
+    words = "--size 16 --classes 2 --test-fraction 0.34 --loss cross_entropy"
     err = refuse("train", photos, "--out", tmp_path / "run", *words.split())
     assert "Unknown loss 'cross_entropy'. Losses: ada_cos, ada_face, " in err
     assert "arc_face, " in err and "vicreg" not in err and "sum" not in err

@@ -15,7 +15,11 @@ from tests.cli.conftest import run
 
 def test_train_says_what_it_trains_and_validates_on(trained):
     out, shown = trained
-    assert "18 images of 3 classes, validating on 18 images of 3 other" in shown
+    twelve = "12 images of 2 classes"
+    assert (
+        f"Training on {twelve}, validating on {twelve}, and in the end testing on "
+        f"{twelve}, all different."
+    ) in shown
     assert "val_recall_at_1" in shown, "the progress bar shows it each epoch"
 
 
@@ -32,13 +36,19 @@ def test_train_keeps_the_best_embedder_and_says_what_chose_it(photos, trained):
     recalls = json.loads((out / "history.json").read_text())["val_recall_at_1"]
     best = max(recalls)
     assert (
-        f"of epoch {recalls.index(best) + 1}, chosen by val_recall_at_1 = {best:.4f} "
-        "on the test classes"
+        f"of epoch {recalls.index(best) + 1}, chosen by val_recall_at_1 = {best:.4f}."
     ) in shown
     model = keras.saving.load_model(out / "embedder.keras")
     assert model.output_shape == (None, 8)
-    measured = json.loads(run("evaluate", out / "embedder.keras", photos, "--json"))
-    assert measured["metrics"]["recall_at_1"] == best
+
+
+def test_train_measures_the_test_classes_once_in_the_end(photos, trained):
+    out, shown = trained
+    words = ["--test-fraction", "0.34", "--json"]
+    measured = json.loads(run("evaluate", out / "embedder.keras", photos, *words))
+    assert json.loads((out / "test.json").read_text()) == measured["metrics"]
+    last = shown[shown.index("On 12 images of 2 classes that chose nothing:") :]
+    assert f"recall_at_1      {measured['metrics']['recall_at_1']:.4f}" in last
 
 
 def test_the_best_embedder_is_kept_whatever_comes_after(tmp_path):
@@ -54,12 +64,23 @@ def test_the_best_embedder_is_kept_whatever_comes_after(tmp_path):
 
 
 def test_train_makes_do_with_few_classes_for_losses_with_proxies_too(photos, tmp_path):
-    # Five classes, fewer than a batch would have, and six images to validate on, fewer
+    # Three classes, fewer than a batch would have, and six images to test on, fewer
     # than recall@10 would need.
     words = "--size 16 --dim 4 --epochs 1 --loss proxy_anchor --test-fraction 0.17"
     shown = run("train", photos, "--out", tmp_path / "run", *words.split())
-    assert "30 images of 5 classes, validating on 6 images of 1 other" in shown
+    assert "18 images of 3 classes, validating on 12 images of 2 classes" in shown
+    assert "testing on 6 images of 1 classes" in shown
     assert "embedder of epoch 1" in shown
+
+
+def test_train_keeps_the_last_epoch_where_nothing_validates(photos, tmp_path):
+    words = "--size 16 --dim 4 --epochs 2 --classes 3 --validation-classes 0"
+    shown = run("train", photos, "--out", tmp_path / "run", *words.split())
+    assert "Training on 18 images of 3 classes, validating on nothing" in shown
+    assert "embedder of epoch 2, the last." in shown
+    history = json.loads((tmp_path / "run/history.json").read_text())
+    assert not any(name.startswith("val_") for name in history)
+    assert (tmp_path / "run/test.json").exists()
 
 
 def test_evaluate_prints_its_protocol_and_its_metrics(photos, embedder):
@@ -69,8 +90,9 @@ def test_evaluate_prints_its_protocol_and_its_metrics(photos, embedder):
         "18 images of 3 classes (split: test), each a query against all others, "
         "similarity: cosine"
     )
+    assert lines[start + 1] == "lone queries: 0, ties: index, average: micro"
     names = "recall_at_1 recall_at_5 precision_at_1 precision_at_5 r_precision map_at_r"
-    assert [line.split()[0] for line in lines[start + 1 :]] == names.split()
+    assert [line.split()[0] for line in lines[start + 2 :]] == names.split()
 
 
 def test_evaluate_takes_the_classes_it_is_told(photos, embedder):
@@ -80,8 +102,10 @@ def test_evaluate_takes_the_classes_it_is_told(photos, embedder):
         ]
 
     assert protocol("--split", "all").startswith("36 images of 6 classes (split: all)")
-    assert protocol("--test-fraction", "0.34").startswith("12 images of 2 classes")
-    assert protocol("--similarity", "euclidean").endswith("similarity: euclidean")
+    assert protocol("--test-fraction", "0.34").startswith(
+        "12 images of 2 classes (split: test, 0.34 of the classes to test on)"
+    )
+    assert "similarity: euclidean;" in protocol("--similarity", "euclidean")
 
 
 def test_evaluate_takes_a_name_of_the_zoo_and_the_similarity_of_its_card(
@@ -89,7 +113,7 @@ def test_evaluate_takes_a_name_of_the_zoo_and_the_similarity_of_its_card(
 ):
     card = published(embedder.read_bytes(), packaged=True, similarity="dot")
     shown = json.loads(run("evaluate", card.name, photos, "--json"))
-    assert shown["protocol"].endswith("similarity: dot")
+    assert "similarity: dot;" in shown["protocol"]
 
 
 def test_embed_writes_embeddings_class_names_and_paths(photos, embedded, embedder):

@@ -106,7 +106,11 @@ DEFAULTS = [
     ),
     ("train d --out o", "seed", lambda: kerasdml.data.balanced_batches, "seed"),
     ("train d --out o", "lr", lambda: keras.optimizers.Adam, "learning_rate"),
-    ("evaluate m d", "ks", lambda: kerasdml.metrics.retrieval, "ks"),
+    ("evaluate m d", "metrics", lambda: kerasdml.metrics.evaluate, "metrics"),
+    ("evaluate m d", "seed", lambda: kerasdml.metrics.evaluate, "seed"),
+    ("evaluate m d", "repeats", lambda: kerasdml.metrics.evaluate, "repeats"),
+    ("evaluate m d", "ties", lambda: kerasdml.metrics.retrieval, "ties"),
+    ("evaluate m d", "average", lambda: kerasdml.metrics.retrieval, "average"),
     ("calibrate m d --out o", "prior", lambda: kerasdml.metrics.calibrate, "prior"),
     (
         "calibrate m d --out o",
