@@ -114,7 +114,9 @@ class MetricModel(keras.Model):
         if self._compile_loss is not None:
             # Or Keras would, under `tf.distribute` from the mean of the replicas' labels.
             labels = keras.KerasTensor((None,), "int32")
-            self._compile_loss.build(labels, keras.KerasTensor(self.output_shape))
+            self._compile_loss.build(
+                labels, keras.KerasTensor(self.embedder.output_shape)
+            )
 
     def compile_from_config(self, config):
         self.compile(**keras.saving.deserialize_keras_object(config))
