@@ -5,6 +5,7 @@ import numbers
 import keras
 import numpy as np
 
+from kerasdml.metrics.comparison import in_pieces
 from kerasdml.metrics.map_at_all import map_at_all, voc_map_at_all
 from kerasdml.metrics.map_at_k import map_at_k
 from kerasdml.metrics.map_at_r import map_at_r
@@ -46,6 +47,7 @@ def retrieval(
     ties="index",
     lone=None,
     average="micro",
+    ignored=None,
     chunk_size=None,
     verbose=0,
 ):
@@ -53,7 +55,12 @@ def retrieval(
 
     Every query ranks the whole gallery. Without a `gallery` the queries are the
     gallery, and each is left out of its own list by its index, so exact duplicates
-    count like any other item. Memory grows with the gallery, never with its square.
+    count like any other item.
+
+    Memory is bounded by `chunk_size`, whatever the number of queries: beside the
+    embeddings it holds that many rows of similarities, a few times over. Embeddings of
+    an `np.memmap` of float16 or float32 are never copied whole, nor is a float32 array;
+    a gallery in a file is read again for every chunk.
 
     A *lone* query has no relevant item: recall@k and precision@k count it as 0, the
     others are undefined for it and leave it out. `lone_queries` counts them.
@@ -68,10 +75,12 @@ def retrieval(
         metrics: Names of functions of this package, of which a query has one value:
             "recall_at_k", "precision_at_k", "share_found_at_k", "map_at_k" and
             "ndcg_at_k"; "r_precision" and "map_at_r"; "mrr", "map_at_all" and
-            "voc_map_at_all". The last three sort the whole gallery for every query,
-            which takes many times as long, and several times the memory of a chunk.
+            "voc_map_at_all". The last three rank all relevant items of a query, however
+            far, and lists of more than 128 items are ranked alike: on the CPU, by
+            sorting what is as near as the farthest of them.
         ks: Lengths of the lists for the metrics that end in `_at_k`, each from 1 to the
-            size of the gallery (one less where the queries are the gallery).
+            size of the gallery (one less where the queries are the gallery, and less
+            what is ignored).
         similarity: How embeddings compare, as in `ops.similarities`: "cosine", "dot",
             "euclidean", "squared_euclidean", "manhattan", "signal_to_noise" or
             "hyperbolic".
@@ -83,6 +92,9 @@ def retrieval(
             metric. None: as said above, the custom of the literature.
         average: "micro", the mean over queries; "macro", the mean over classes of the
             mean over their queries; or "class", the means of the classes themselves.
+        ignored: `(q, m)` indices of items of the gallery that are left out of each
+            query's list, as photos of one person by one camera are in
+            re-identification; -1 fills up shorter rows. R counts what is left.
         chunk_size: Queries compared with the gallery at a time, >= 1. None: as many
             as make 64 MiB of similarities.
         verbose: 0 is silent, 1 shows a progress bar.
@@ -96,7 +108,8 @@ def retrieval(
     Raises:
         ValueError: If shapes do not fit, an embedding is NaN or infinite, labels are
             floats or not one per embedding, a k is larger than the gallery, all
-            queries are lone (unless `lone="zero"`), or an option is unknown.
+            queries are lone (unless `lone="zero"`), an item to be ignored is not in
+            the gallery, or an option is unknown.
 
     Example:
 
@@ -115,18 +128,24 @@ def retrieval(
         average=average,
     )
     own = queries_are_gallery(gallery, gallery_labels)
-    queries = check_embeddings("embeddings", embeddings)
+    queries = check_embeddings("embeddings", embeddings, mapped=True)
     labels = check_labels("labels", labels, len(queries))
     if own:
         gallery, gallery_labels = queries, labels
     else:
-        gallery = check_embeddings("gallery", gallery)
+        gallery = check_embeddings("gallery", gallery, mapped=True)
         gallery_labels = check_labels("gallery_labels", gallery_labels, len(gallery))
         check_same_size(queries, gallery)
     codes, gallery_codes = _encode(labels, gallery_labels)
     counts = _count_relevant(codes, gallery_codes, own)
+    longest = shortest = len(gallery) - own
+    if ignored is not None:
+        ignored = check_ignored(ignored, len(queries), len(gallery))
+        left_out, relevant = _count_ignored(ignored, codes, gallery_codes, own)
+        counts = counts - relevant
+        longest, shortest = longest - left_out.min(), shortest - left_out.max()
     ks = ks if any(name in _AT_K for name in metrics) else ()
-    check_ks(ks, len(gallery) - own)
+    check_ks(ks, shortest)
     _check_not_all_lone(counts, lone)
 
     chunk_size = chunk_size or default_chunk_size(len(gallery))
@@ -138,8 +157,9 @@ def retrieval(
         similarity=similarity,
         ties=ties,
         own=own,
-        depth=_depth(metrics, ks, counts, len(gallery) - own),
+        depth=_depth(metrics, ks, counts, longest),
         chunk_size=chunk_size,
+        ignored=ignored,
     )
     bar = keras.utils.Progbar(-(-len(queries) // chunk_size), verbose=verbose)
     scores = []
@@ -245,6 +265,20 @@ def _count_relevant(codes, gallery_codes, own):
     return sizes[codes] - own
 
 
+def _count_ignored(ignored, codes, gallery_codes, own):
+    """Returns how many items of each query are ignored, and how many relevant ones.
+
+    Each item once, however often it is named, and the query itself never.
+    """
+    ignored = np.sort(ignored, axis=1)
+    counted = ignored >= 0
+    counted[:, 1:] &= ignored[:, 1:] != ignored[:, :-1]
+    if own:
+        counted &= ignored != np.arange(len(ignored))[:, None]
+    relevant = counted & (gallery_codes[ignored] == codes[:, None])
+    return counted.sum(axis=1), relevant.sum(axis=1)
+
+
 def _check_metrics(metrics):
     known = [*_AT_K, *_WITHIN_R, *_OF_ALL]
     if isinstance(metrics, str) or not metrics or not set(metrics) <= set(known):
@@ -284,15 +318,20 @@ def queries_are_gallery(gallery, gallery_labels, *, labels="gallery_labels"):
     return gallery is None
 
 
-def check_embeddings(name, embeddings):
-    """Returns the embeddings as a float32 array, or raises."""
-    embeddings = np.asarray(embeddings, "float32")
+def check_embeddings(name, embeddings, *, mapped=False):
+    """Returns the embeddings as a float32 array, or raises.
+
+    With `mapped`, those in a memory-mapped file are returned as they are.
+    """
+    if not (mapped and isinstance(embeddings, np.memmap)):
+        embeddings = np.asarray(embeddings, "float32")
     if embeddings.ndim != 2 or 0 in embeddings.shape:
         raise ValueError(
             f"`{name}` must have the shape `(n, d)`, with at least one row and column. "
             f"Received: {name} of shape {embeddings.shape}."
         )
-    bad = np.flatnonzero(~np.isfinite(embeddings).all(axis=1))
+    finite = [np.isfinite(piece).all(axis=1) for piece in in_pieces(embeddings)]
+    bad = np.flatnonzero(~np.concatenate(finite))
     if bad.size:
         raise ValueError(
             f"`{name}` must be finite, but {bad.size} of {len(embeddings)} rows hold "
@@ -328,6 +367,23 @@ def check_labels(name, labels, count=None):
     return labels
 
 
+def check_ignored(ignored, queries, gallery_size):
+    """Returns the indices as an array `(queries, m)`, or raises."""
+    ignored = np.asarray(ignored)
+    if ignored.ndim != 2 or len(ignored) != queries or ignored.dtype.kind not in "iu":
+        raise ValueError(
+            f"`ignored` must be integers, a row per query, the shape `({queries}, m)`. "
+            f"Received: ignored of shape {ignored.shape} and dtype {ignored.dtype}."
+        )
+    if ignored.size and not -1 <= ignored.min() <= ignored.max() < gallery_size:
+        raise ValueError(
+            "`ignored` must be indices of the gallery, from 0 to "
+            f"{gallery_size - 1}, or -1 for none. "
+            f"Received: from {ignored.min()} to {ignored.max()}."
+        )
+    return ignored.astype("int64")
+
+
 def check_ks(ks, gallery_size):
     if gallery_size < 1:
         raise ValueError(
@@ -337,7 +393,7 @@ def check_ks(ks, gallery_size):
         if not isinstance(k, numbers.Integral) or not 1 <= k <= gallery_size:
             raise ValueError(
                 "`ks` must be whole numbers from 1 to the size of the gallery, here "
-                f"{gallery_size} (without the query itself). Received: ks={tuple(ks)}."
+                f"{gallery_size} (without what is left out). Received: ks={tuple(ks)}."
             )
 
 
