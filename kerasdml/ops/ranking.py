@@ -15,7 +15,7 @@ from keras import ops
 # Similarities that differ by less than float32 resolves count as equal.
 _RESOLUTION = 1e-6
 # How many passes take as long as the sort, on the CPU.
-_PASSES = 16
+FEW = 16
 
 
 def triplet_hinge(similarities, positives, negatives, margin):
@@ -136,7 +136,7 @@ def _found(by_passes, by_sorting, *pairs):
     most = ops.max(ops.sum(ops.cast(positives, "int32"), axis=1))
     return ops.stop_gradient(
         ops.cond(
-            most <= _PASSES, lambda: by_passes(*pairs, most), lambda: by_sorting(*pairs)
+            most <= FEW, lambda: by_passes(*pairs, most), lambda: by_sorting(*pairs)
         )
     )
 
@@ -211,16 +211,87 @@ def passes(step, state, values, positives, most):
         value = _taken(values, _places(ops.minimum(column, r - 1), values))
         value = ops.where(column < r, value, 0.0)
         state = step(state, columns == column, value)
-        # Always 1, but read from the state: or else TensorFlow would run several passes
-        # at once, each with arrays of its own.
-        first = state[0] if isinstance(state, tuple) else state
-        first = ops.cast(first[0, 0], "float32")
-        none = ops.logical_and(ops.isfinite(first), ops.isnan(first))
-        return i + 1 + ops.cast(none, "int32"), column, state
+        return _after(i, state), column, state
 
     before = -ops.ones_like(positives[:, :1], dtype="int32")
     start = ops.zeros((), "int32"), before, state
     return ops.while_loop(lambda i, *_: i < most, body, start)[2]
+
+
+def listed_columns(mask, count):
+    """Returns the first `count` columns that `mask (q, r)` selects, row by row.
+
+    Returns:
+        `columns (q, count)` and `listed (q, count)`, whether `mask` selects them: rows
+        with fewer are filled up with others.
+    """
+    columns = ops.shape(mask)[1]
+    mask = ops.pad(mask, [[0, 0], [0, count]], constant_values=False)
+    listed, found = ops.top_k(ops.cast(mask, "int32"), count)
+    return ops.minimum(ops.cast(found, "int32"), columns - 1), listed > 0
+
+
+def products_of_rows(rows, columns, most):
+    """Multiplies each row with those listed for it: `(q, m)` sums of products.
+
+    Args:
+        rows: `(q, r)`.
+        columns: `(q, m)` integers, the rows to multiply each row with.
+        most: How many of the m to go through, an integer; of others it gives 0.
+    """
+
+    def multiply(i, sums):
+        found = ops.sum(rows * ops.take(rows, columns[:, i], axis=0), axis=1)
+        return ops.where(places == i, found[:, None], sums)
+
+    places = ops.arange(ops.shape(columns)[1], dtype="int32")
+    return _repeated(multiply, ops.zeros_like(columns, dtype=rows.dtype), most)
+
+
+def sums_of_rows(rows, columns, weights, most):
+    """Sums the rows listed for each row, with `weights (q, m)`: `(q, r)`.
+
+    Args:
+        rows: `(q, r)`.
+        columns: `(q, m)` integers, the rows to sum.
+        weights: `(q, m)`.
+        most: How many of the m to go through, an integer.
+    """
+
+    def add(i, sums):
+        return sums + weights[:, i, None] * ops.take(rows, columns[:, i], axis=0)
+
+    # As `ops.zeros` this would be a constant, held between the steps.
+    return _repeated(add, 0.0 * rows, most)
+
+
+def spread(x, columns, like):
+    """Puts `x (q, m)` in its columns of as many as `like` has, in sum: `(q, r)`."""
+    q, r = ops.shape(like)
+    flat = (ops.reshape(y, (-1,)) for y in (x, _places(columns, like)))
+    return ops.reshape(ops.segment_sum(*flat, num_segments=q * r), (q, r))
+
+
+def _repeated(step, state, times):
+    """Applies `state = step(i, state)` that often."""
+
+    def body(i, state):
+        state = step(i, state)
+        return _after(i, state), state
+
+    start = ops.zeros((), "int32"), state
+    return ops.while_loop(lambda i, _: i < times, body, start)[1]
+
+
+def _after(i, state):
+    """Returns `i + 1`, but read from the state.
+
+    Or else TensorFlow would run several passes at once, each with arrays of its own.
+    """
+    first = state[0] if isinstance(state, tuple) else state
+    first = ops.cast(first[0, 0], "float32")
+    none = ops.logical_and(ops.isfinite(first), ops.isnan(first))
+    return i + 1 + ops.cast(none, "int32")
 
 
 def _weights_by_sorting(values, positives, negatives, moved):

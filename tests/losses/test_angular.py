@@ -1,8 +1,11 @@
+import functools
+
 import keras
 import numpy as np
 import pytest
 
 from kerasdml.losses import Angular
+from tests.conftest import value_and_gradient
 from tests.losses.conftest import masks
 
 
@@ -33,6 +36,20 @@ def test_averages_over_anchors_if_asked(unbalanced):
     value = Angular(average="anchors")(labels, embeddings)
     expected = np.sum(formula(embeddings, labels, 45)) / 13
     np.testing.assert_allclose(value, expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("per_class", [3, 18])  # which are summed in two ways
+def test_value_and_gradient_agree_with_the_formula(per_class):
+    rng = np.random.default_rng(0)
+    labels = np.arange(2 * per_class) % 2
+    embeddings, way = rng.normal(size=(2, labels.size, 4))
+    function = functools.partial(Angular(), labels)
+    value, slopes = value_and_gradient(function, embeddings.astype("float32"))
+    there, up, down = (
+        np.mean(formula(embeddings + x * way, labels, 45)) for x in (0, 1e-5, -1e-5)
+    )
+    np.testing.assert_allclose(value, there, rtol=1e-5)
+    np.testing.assert_allclose(np.sum(slopes * way), (up - down) / 2e-5, rtol=1e-4)
 
 
 def test_value_worked_by_hand(at_angles):
