@@ -99,6 +99,9 @@ def test_matches_at_a_named_cut_point():
         found.match([0.7, 0.3, 0.2, np.nan], at=2 / 3), [True, True, False, False]
     )
     assert found.match(0.7, at="equal_error")
+    names = ["best_f1", "best_accuracy", "equal_error", "0.6666666666666666"]
+    assert list(found.cut_points) == names
+    assert found.match(0.3, at=names[-1])
     with pytest.raises(ValueError, match="rate of 0.5. Found were those for"):
         found.match(0.7, at=0.5)
     with pytest.raises(ValueError, match="`at` must be 'best_f1'.*at='best'"):
