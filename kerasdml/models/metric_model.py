@@ -112,7 +112,7 @@ class MetricModel(keras.Model):
         # Before weights are read from a file, so that the slots find their place.
         self.optimizer.build(self.trainable_variables)
         if self._compile_loss is not None:
-            # Or Keras would, under `tf.distribute` from the mean of the replicas' labels.
+            # Or Keras would, under `tf.distribute` from a mean of the replicas' labels.
             labels = keras.KerasTensor((None,), "int32")
             self._compile_loss.build(
                 labels, keras.KerasTensor(self.embedder.output_shape)
