@@ -1,12 +1,10 @@
 """Batches of the classes that the embedder confuses at the moment."""
 
-import keras
-
-from kerasdml.callbacks.checks import check_at_least_one
+from kerasdml.callbacks.before_epochs import BeforeEpochs
 from kerasdml.models.embedding import embed
 
 
-class HardClasses(keras.callbacks.Callback):
+class HardClasses(BeforeEpochs):
     """Embeds the training set before epochs, for batches of classes that are close.
 
     Embeddings are taken as they come, unless the embedder normalises them, and
@@ -37,22 +35,14 @@ class HardClasses(keras.callbacks.Callback):
     def __init__(
         self, batches, data, every_n_epochs=1, batch_size=32, steps=None, verbose=0
     ):
-        super().__init__()
-        check_at_least_one(every_n_epochs=every_n_epochs)
+        super().__init__(every_n_epochs)
         self.batches = batches
         self.data = data
-        self.every_n_epochs = every_n_epochs
         self.batch_size = batch_size
         self.steps = steps
         self.verbose = verbose
-        self._first = True
 
-    def on_train_begin(self, logs=None):
-        self._first = True
-
-    def on_epoch_begin(self, epoch, logs=None):
-        if self._first or epoch % self.every_n_epochs == 0:
-            self.batches.learn(
-                *embed(self.model, self.data, self.batch_size, self.steps, self.verbose)
-            )
-        self._first = False
+    def prepare(self, epoch):
+        self.batches.learn(
+            *embed(self.model, self.data, self.batch_size, self.steps, self.verbose)
+        )

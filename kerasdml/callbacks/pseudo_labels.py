@@ -1,13 +1,12 @@
 """Training on clusters instead of labels."""
 
-import keras
 import numpy as np
 
-from kerasdml.callbacks.checks import check_at_least_one
+from kerasdml.callbacks.before_epochs import BeforeEpochs
 from kerasdml.metrics import kmeans
 
 
-class PseudoLabels(keras.callbacks.Callback):
+class PseudoLabels(BeforeEpochs):
     """Clusters the training set before epochs and makes the clusters its labels.
 
     Embeddings are scaled to length 1 and clustered by k-means; the clusters go to
@@ -52,24 +51,16 @@ class PseudoLabels(keras.callbacks.Callback):
         batch_size=32,
         verbose=0,
     ):
-        super().__init__()
-        check_at_least_one(every_n_epochs=every_n_epochs)
+        super().__init__(every_n_epochs)
         self.batches = batches
         self.data = data
-        self.every_n_epochs = every_n_epochs
         self.labeller = labeller
         self.seed = seed
         self.batch_size = batch_size
         self.verbose = verbose
-        self._first = True
 
-    def on_train_begin(self, logs=None):
-        self._first = True
-
-    def on_epoch_begin(self, epoch, logs=None):
-        if self._first or epoch % self.every_n_epochs == 0:
-            self.batches.relabel(self._labels(epoch))
-        self._first = False
+    def prepare(self, epoch):
+        self.batches.relabel(self._labels(epoch))
 
     def _labels(self, epoch):
         arrays = isinstance(self.data, np.ndarray)

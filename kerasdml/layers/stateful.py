@@ -31,7 +31,7 @@ class StatefulLayer(Configured, keras.layers.Layer):
             store["seed"] = ops.convert_to_numpy(self.seed_generator.state)
 
     def load_own_variables(self, store):
-        values = {name: store[name] for name in store.keys()}  # noqa: SIM118
+        values = {name: store[name] for name in list(store.keys())}
         if self.seed_generator is not None:
             self.seed_generator.state.assign(values.pop("seed"))
         super().load_own_variables(values)

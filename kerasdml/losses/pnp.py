@@ -3,14 +3,13 @@
 import keras
 from keras import ops
 
-from kerasdml.losses.base import PairLoss
-from kerasdml.ops import soft_rank_costs, with_anchor
+from kerasdml.losses.soft_rank import SoftRankLoss
 
 VARIANTS = ("O", "Iu", "Ib", "Ds", "Dq")
 
 
 @keras.saving.register_keras_serializable(package="kerasdml.losses")
-class PNP(PairLoss):
+class PNP(SoftRankLoss):
     """Penalizes the negatives that come before each positive, their number smoothed.
 
     With `b_p = sum_N sigmoid((s_n - s_p) / temperature)` of a positive p, a positive
@@ -57,8 +56,6 @@ class PNP(PairLoss):
         variant="Dq",
         alpha=1.0,
         base=2.0,
-        temperature=0.01,
-        include_anchor=False,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -67,32 +64,16 @@ class PNP(PairLoss):
                 "`variant` must be one of 'O', 'Iu', 'Ib', 'Ds' and 'Dq'. "
                 f"Received: variant={variant!r}."
             )
-        if alpha <= 0 or base <= 0 or temperature <= 0:
+        if alpha <= 0 or base <= 0:
             raise ValueError(
-                "`alpha`, `base` and `temperature` must be positive. Received: "
-                f"alpha={alpha}, base={base}, temperature={temperature}."
+                "`alpha` and `base` must be positive. "
+                f"Received: alpha={alpha}, base={base}."
             )
         self.variant = variant
         self.alpha = alpha
         self.base = base
-        self.temperature = temperature
-        self.include_anchor = include_anchor
 
-    def pairs(self, anchors, references):
-        similarities, positives, negatives = super().pairs(anchors, references)
-        if self.include_anchor:
-            rows = anchors.copy_of, references.copy_of
-            positives = with_anchor(positives, *rows)
-        return similarities, positives, negatives
-
-    def pair_loss(self, similarities, positives, negatives):
-        pairs = similarities, positives, negatives
-        costs = soft_rank_costs(*pairs, self.temperature, self._penalty)[:, 0]
-        count = ops.sum(ops.cast(positives, costs.dtype), axis=1)
-        return costs / ops.maximum(count, 1.0)
-
-    def _penalty(self, a, b):
-        """Returns f(b), and its slopes by `a`, 0, and by `b`."""
+    def rank_cost(self, a, b):
         penalty, slope = {
             "O": lambda: (b, ops.ones_like(b)),
             "Iu": lambda: ((1.0 + b) * ops.log1p(b), 1.0 + ops.log1p(b)),

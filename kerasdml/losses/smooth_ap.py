@@ -1,14 +1,12 @@
 """Smooth average precision."""
 
 import keras
-from keras import ops
 
-from kerasdml.losses.base import PairLoss
-from kerasdml.ops import soft_rank_costs, with_anchor
+from kerasdml.losses.soft_rank import SoftRankLoss
 
 
 @keras.saving.register_keras_serializable(package="kerasdml.losses")
-class SmoothAP(PairLoss):
+class SmoothAP(SoftRankLoss):
     """Maximizes each anchor's average precision, its ranks smoothed by sigmoids.
 
     For the positives P and negatives N of an anchor, with
@@ -44,30 +42,6 @@ class SmoothAP(PairLoss):
     Retrieval", ECCV 2020, https://arxiv.org/abs/2007.12163. Classes may differ in size.
     """
 
-    def __init__(self, *, temperature=0.01, include_anchor=False, **kwargs):
-        super().__init__(**kwargs)
-        if temperature <= 0:
-            raise ValueError(
-                f"`temperature` must be positive. Received: temperature={temperature}."
-            )
-        self.temperature = temperature
-        self.include_anchor = include_anchor
-
-    def pairs(self, anchors, references):
-        similarities, positives, negatives = super().pairs(anchors, references)
-        if self.include_anchor:
-            rows = anchors.copy_of, references.copy_of
-            positives = with_anchor(positives, *rows)
-        return similarities, positives, negatives
-
-    def pair_loss(self, similarities, positives, negatives):
-        pairs = similarities, positives, negatives
-        costs = soft_rank_costs(*pairs, self.temperature, _imprecision)[:, 0]
-        count = ops.sum(ops.cast(positives, costs.dtype), axis=1)
-        return costs / ops.maximum(count, 1.0)
-
-
-def _imprecision(a, b):
-    """Returns `1 - (1 + a) / (1 + a + b)` and its slopes by `a` and by `b`."""
-    rank = 1.0 + a + b
-    return b / rank, -b / rank**2, (1.0 + a) / rank**2
+    def rank_cost(self, a, b):
+        rank = 1.0 + a + b
+        return b / rank, -b / rank**2, (1.0 + a) / rank**2

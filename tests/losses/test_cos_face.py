@@ -10,8 +10,9 @@ from tests.losses.margin_formulas import batch_and_proxies, margin_softmax, unit
 def test_agrees_with_the_formula(with_proxies, seed, scale, margin):
     labels, x, proxies = batch_and_proxies(seed)
     cosines = unit(x) @ unit(proxies).T
-    own = lambda i, angle: np.cos(angle) - margin  # noqa: E731
-    expected = margin_softmax(cosines, labels, scale, own)
+    expected = margin_softmax(
+        cosines, labels, scale, lambda i, angle: np.cos(angle) - margin
+    )
     loss = CosFace(num_classes=4, scale=scale, margin=margin, reduction="none")
     costs = with_proxies(loss, proxies)(labels, x)
     # Logits reach 64, so float32 leaves a few 1e-6 of them.
