@@ -5,6 +5,7 @@ import numbers
 import keras
 import numpy as np
 
+from kerasdml.metrics.approximate import CHUNK_SIZE, SIMILARITIES, ScannEngine
 from kerasdml.metrics.comparison import in_pieces
 from kerasdml.metrics.map_at_all import map_at_all, voc_map_at_all
 from kerasdml.metrics.map_at_k import map_at_k
@@ -48,10 +49,11 @@ def retrieval(
     lone=None,
     average="micro",
     ignored=None,
+    engine="exact",
     chunk_size=None,
     verbose=0,
 ):
-    """Computes recall@k, precision@k, R-Precision, MAP@R and others, exactly.
+    """Computes recall@k, precision@k, R-Precision, MAP@R and others.
 
     Every query ranks the whole gallery. Without a `gallery` the queries are the
     gallery, and each is left out of its own list by its index, so exact duplicates
@@ -95,13 +97,22 @@ def retrieval(
         ignored: `(q, m)` indices of items of the gallery that are left out of each
             query's list, as photos of one person by one camera are in
             re-identification; -1 fills up shorter rows. R counts what is left.
+        engine: "exact" compares every query with the whole gallery. "scann" finds most
+            of its neighbours, for millions of items, by an `index.Scann` of default
+            sizes, which copies the gallery; with `ties="index"`, by which it does not
+            go, and without `ignored` and the metrics that rank a whole gallery, for
+            "cosine", "dot", "euclidean" and "squared_euclidean". Needs tensorflow and
+            scann.
         chunk_size: Queries compared with the gallery at a time, >= 1. None: as many
-            as make 64 MiB of similarities.
+            as make 64 MiB of similarities, or 4096 with "scann".
         verbose: 0 is silent, 1 shows a progress bar.
 
     Returns:
         A dict of floats, 0 … 1: `recall_at_{k}` and `precision_at_{k}` for every k,
-        `r_precision` and `map_at_r`, or what `metrics` names. With `average="class"`
+        `r_precision` and `map_at_r`, or what `metrics` names. With `engine="scann"`
+        also `engine_recall_at_{k}`, for every k and the largest R if lists are that
+        long: the share of the k nearest items that the engine finds, mean over 1,000
+        queries that are ranked exactly too. With `average="class"`
         each is a dict of its own, from labels to floats, of the classes of queries that
         count.
 
@@ -109,7 +120,8 @@ def retrieval(
         ValueError: If shapes do not fit, an embedding is NaN or infinite, labels are
             floats or not one per embedding, a k is larger than the gallery, all
             queries are lone (unless `lone="zero"`), an item to be ignored is not in
-            the gallery, or an option is unknown.
+            the gallery, or an option is unknown or beyond the engine.
+        ImportError: If `engine="scann"` misses a package.
 
     Example:
 
@@ -127,6 +139,7 @@ def retrieval(
         ties=ties,
         average=average,
     )
+    _check_engine(engine, metrics, similarity, ties, ignored)
     own = queries_are_gallery(gallery, gallery_labels)
     queries = check_embeddings("embeddings", embeddings, mapped=True)
     labels = check_labels("labels", labels, len(queries))
@@ -148,19 +161,27 @@ def retrieval(
     check_ks(ks, shortest)
     _check_not_all_lone(counts, lone)
 
-    chunk_size = chunk_size or default_chunk_size(len(gallery))
-    chunks = ranked_relevance(
-        queries,
-        codes,
-        gallery,
-        gallery_codes,
-        similarity=similarity,
-        ties=ties,
-        own=own,
-        depth=_depth(metrics, ks, counts, longest),
-        chunk_size=chunk_size,
-        ignored=ignored,
-    )
+    depth = _depth(metrics, ks, counts, longest)
+    if engine == "exact":
+        chunk_size = chunk_size or default_chunk_size(len(gallery))
+        chunks = ranked_relevance(
+            queries,
+            codes,
+            gallery,
+            gallery_codes,
+            similarity=similarity,
+            ties=ties,
+            own=own,
+            depth=depth,
+            chunk_size=chunk_size,
+            ignored=ignored,
+        )
+    else:
+        chunk_size = chunk_size or CHUNK_SIZE
+        scann = ScannEngine(gallery, similarity, own)
+        chunks = scann.ranked_relevance(
+            queries, codes, gallery_codes, depth=depth, chunk_size=chunk_size
+        )
     bar = keras.utils.Progbar(-(-len(queries) // chunk_size), verbose=verbose)
     scores = []
     for rows, relevance in chunks:
@@ -171,6 +192,8 @@ def retrieval(
         counted = _counted(name, counts, lone)
         values = np.concatenate([chunk[name] for chunk in scores])[counted]
         result[name] = _averaged(values, codes[counted], labels[counted], average)
+    if engine == "scann":
+        result |= scann.recall(queries, sorted({*ks, depth}))
     return result
 
 
@@ -286,6 +309,27 @@ def _check_metrics(metrics):
             f"`metrics` must be one or more of {', '.join(map(repr, known))}. "
             f"Received: metrics={metrics!r}."
         )
+
+
+def _check_engine(engine, metrics, similarity, ties, ignored):
+    if engine not in ("exact", "scann"):
+        raise ValueError(
+            f"`engine` must be 'exact' or 'scann'. Received: engine={engine!r}."
+        )
+    if engine == "exact":
+        return
+    for name, value, fits in [
+        ("metrics", metrics, not set(metrics) & set(_OF_ALL)),
+        ("similarity", similarity, similarity in SIMILARITIES),
+        ("ties", ties, ties == "index"),
+        ("ignored", ignored, ignored is None),
+    ]:
+        if not fits:
+            raise ValueError(
+                f'`engine="scann"` cannot do what `{name}` asks for: it finds short '
+                f"lists, by {', '.join(map(repr, SIMILARITIES))}, ties in any order. "
+                f'Received: {name}={value!r}. `engine="exact"` can.'
+            )
 
 
 def check_options(*, similarity, lone, chunk_size, ties="index", average="micro"):
