@@ -5,6 +5,7 @@ from keras import ops
 
 from kerasdml.layers import Seed
 from kerasdml.miners.base import Miner
+from kerasdml.ops.ranking import FEW
 
 
 @keras.saving.register_keras_serializable(package="kerasdml.miners")
@@ -80,10 +81,7 @@ class DistanceWeighted(Miner):
             counts = ops.full_like(counts, self.count)
         # The largest of log weights plus Gumbel noise are a draw without repetition.
         noisy = logits + ops.cast(self.draws.gumbel(ops.shape(logits)), logits.dtype)
-        ranked = -ops.sort(-noisy, axis=1)
-        last = ops.minimum(counts, ops.shape(logits)[1]) - 1
-        least = ops.take_along_axis(ranked, ops.maximum(last, 0), axis=1)
-        drawn = ops.logical_and(noisy >= least, counts > 0)
+        drawn = ops.logical_and(noisy >= _nth_largest(noisy, counts), counts > 0)
         return positives, ops.logical_and(drawn, logits > float("-inf"))
 
     def log_weights(self, similarities, negatives):
@@ -112,3 +110,26 @@ class _Draws(Seed):
         tiny = 1e-30  # log(0) would be infinite
         u = keras.random.uniform(shape, minval=tiny, seed=self.seed_generator)
         return -ops.log(-ops.log(u))
+
+
+def _nth_largest(x, n):
+    """Returns the n-th largest of each row of `x (q, r)`, n being `(q, 1)`.
+
+    Where n exceeds r it is the least, or below it.
+    """
+
+    def by_passes():
+        def find(i, least):
+            below = ops.where(x < least, x, float("-inf"))
+            below = ops.max(below, axis=1, keepdims=True)
+            return i + 1, ops.where(i < n, below, least)
+
+        start = ops.zeros((), "int32"), ops.full_like(x[:, :1], float("inf"))
+        return ops.while_loop(lambda i, _: i < most, find, start)[1]
+
+    def by_sorting():
+        places = ops.clip(n - 1, 0, ops.shape(x)[1] - 1)
+        return ops.take_along_axis(-ops.sort(-x, axis=1), places, axis=1)
+
+    most = ops.max(n)
+    return ops.cond(most <= FEW, by_passes, by_sorting)

@@ -116,6 +116,14 @@ def test_draws_as_many_as_there_are_positives_or_can_be_drawn():
     assert not np.any(np.asarray(drawn) & ~negatives)
 
 
+@pytest.mark.parametrize("count", [3, 20, 29])  # few are found one by one
+def test_many_draws_are_distinct_and_as_many_as_asked(count):
+    similarities = np.tile(cosines(np.linspace(1.0, 1.3, 28)), (50, 1))
+    negatives = np.ones(similarities.shape, bool)
+    _, drawn = built(3, count=count)(similarities, ~negatives, negatives)
+    np.testing.assert_array_equal(np.sum(drawn, axis=1), min(count, 28))
+
+
 def test_draws_anew_and_again_with_the_same_seed():
     similarities = np.tile(cosines([1.0, 1.1, 1.2, 1.3]), (50, 1))
     negatives = np.ones((50, 4), bool)
