@@ -3,6 +3,7 @@
 `PairLoss` and `ProxyLoss` are what a loss of your own builds on.
 """
 
+from kerasdml.losses import presets as presets
 from kerasdml.losses.ada_cos import AdaCos
 from kerasdml.losses.ada_face import AdaFace
 from kerasdml.losses.angular import Angular

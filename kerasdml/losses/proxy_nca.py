@@ -21,8 +21,8 @@ class ProxyNCA(ProxyLoss):
 
     The second is the cross-entropy of the logits `2 * embedding_scale * proxy_scale *
     cosine`, at least 0; the first, the paper's, has no lower bound. The defaults are
-    ProxyNCA++; Proxy-NCA as in its paper is `include_positive=False`. Without labels of
-    classes, see `DynamicProxyNCA`.
+    ProxyNCA++; Proxy-NCA as in its paper is `include_positive=False`; both are among
+    `losses.presets`. Without labels of classes, see `DynamicProxyNCA`.
 
     Pair weight: of the own proxy, 1 less its share of the softmax (1 in the paper's
     form); of another, its share; both times the factor of the logits. Smoothed labels
