@@ -13,7 +13,7 @@ version = re.search(
 serve = ["starlette>=0.40", "uvicorn>=0.30"]
 jax = ["jax>=0.4.30"]
 cars = ["scipy"]  # MATLAB files
-bench = ["torch", "pytorch-metric-learning"]
+bench = ["torch", "pytorch-metric-learning", "faiss-cpu"]
 
 setup(
     name="kerasdml",
@@ -45,6 +45,7 @@ setup(
             *cars,
             "pytest>=8",
             "pytest-xdist",
+            "hypothesis",
             "ruff~=0.17.0",
             "httpx",
             "scikit-learn",
