@@ -24,6 +24,7 @@ def multi_label_retrieval(
     *,
     ks=(1, 10),
     similarity="cosine",
+    ties="index",
     lone=None,
     chunk_size=None,
     verbose=0,
@@ -43,9 +44,9 @@ def multi_label_retrieval(
     `graded_ndcg_at_k` of the number of tags shared, its best list made of the whole
     gallery.
 
-    Queries, galleries and memory are as in `metrics.retrieval`. Equally near items come
-    by index. A *lone* query, that shares no tag with any item, counts with the rest in
-    the first six; `map`, `wap` and `ndcg` are undefined for it and leave it out.
+    Queries, galleries and memory are as in `metrics.retrieval`. A *lone* query, that
+    shares no tag with any item, counts with the rest in the first six; `map`, `wap` and
+    `ndcg` are undefined for it and leave it out.
 
     Args:
         embeddings: `(q, d)` queries.
@@ -55,6 +56,9 @@ def multi_label_retrieval(
         ks: Lengths of the lists, each from 1 to the size of the gallery (one less where
             the queries are the gallery); at least one.
         similarity: How embeddings compare, as in `ops.similarities`.
+        ties: Which of equally near items comes first. "index": the one of lower index;
+            "optimistic": one that shares more tags with the query; "pessimistic": one
+            that shares fewer. The last two sort the gallery for every query.
         lone: "zero" counts lone queries in every metric, as 0 where it is undefined;
             "exclude" leaves them out of all. None: as said above.
         chunk_size: Queries compared with the gallery at a time, >= 1. None: as many
@@ -80,7 +84,7 @@ def multi_label_retrieval(
     https://arxiv.org/abs/1501.06272. The first five are the customary ones of
     multi-label classification, between a query and an item.
     """
-    check_options(similarity=similarity, lone=lone, chunk_size=chunk_size)
+    check_options(similarity=similarity, lone=lone, chunk_size=chunk_size, ties=ties)
     own = queries_are_gallery(gallery, gallery_tags, labels="gallery_tags")
     queries = check_embeddings("embeddings", embeddings)
     tags = _check_tags("tags", tags, len(queries))
@@ -94,6 +98,7 @@ def multi_label_retrieval(
     _check_some_ks(ks)
     check_ks(ks, len(gallery) - own)
 
+    columns = ops.convert_to_tensor(gallery_tags.T)
     chunk_size = chunk_size or default_chunk_size(len(gallery))
     chunks = ranked_indices(
         queries,
@@ -102,8 +107,8 @@ def multi_label_retrieval(
         own=own,
         depth=max(ks),
         chunk_size=chunk_size,
+        preferences=_preferences(ties, tags, columns),
     )
-    columns = ops.convert_to_tensor(gallery_tags.T)
     sizes = gallery_tags.sum(axis=1)
     bar = keras.utils.Progbar(-(-len(queries) // chunk_size), verbose=verbose)
     scores, counts = [], []
@@ -119,6 +124,14 @@ def multi_label_retrieval(
         name: _mean(np.concatenate([s[name] for s in scores]), name, counts, lone)
         for name in scores[0]
     }
+
+
+def _preferences(ties, tags, columns):
+    """Returns what `ranked_indices` breaks ties by: the number of tags shared."""
+    if ties == "index":
+        return None
+    sign = 1.0 if ties == "optimistic" else -1.0
+    return lambda rows: sign * ops.matmul(tags[rows], columns)
 
 
 def _shared(tags, columns, nearest, k, rows, own):

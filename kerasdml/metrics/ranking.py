@@ -69,7 +69,9 @@ def ranked_relevance(
         yield rows, ops.convert_to_numpy(relevance)
 
 
-def ranked_indices(queries, gallery, *, similarity, own, depth, chunk_size):
+def ranked_indices(
+    queries, gallery, *, similarity, own, depth, chunk_size, preferences=None
+):
     """Ranks the gallery for every query, nearest first, equally near by index.
 
     Args:
@@ -79,6 +81,8 @@ def ranked_indices(queries, gallery, *, similarity, own, depth, chunk_size):
         own: Whether query `i` is item `i` of the gallery and left out of its list.
         depth: Length of the lists, less than r if `own`.
         chunk_size: Queries at a time.
+        preferences: A function of a slice of the queries: `(rows, r)` numbers, of which
+            the larger comes first of equally near items. It sorts all, which is slow.
 
     Yields:
         `(rows, nearest)`: a slice of the queries, and for them `(rows, depth)` int32,
@@ -88,7 +92,14 @@ def ranked_indices(queries, gallery, *, similarity, own, depth, chunk_size):
         queries, gallery, similarity, own, None, chunk_size
     ):
         # `top_k` puts the lower index first, on TensorFlow and on JAX.
-        yield rows, ops.convert_to_numpy(ops.top_k(similarities, depth)[1])
+        if preferences is None:
+            nearest = ops.top_k(similarities, depth)[1]
+        else:
+            order = ops.top_k(preferences(rows), len(gallery))[1]
+            similarities = ops.take_along_axis(similarities, order, axis=1)
+            places = ops.top_k(similarities, depth)[1]
+            nearest = ops.take_along_axis(order, places, axis=1)
+        yield rows, ops.convert_to_numpy(nearest)
 
 
 def _blocks(queries, gallery, similarity, own, ignored, chunk_size):

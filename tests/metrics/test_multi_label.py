@@ -9,7 +9,9 @@ GALLERY = np.array([[1.0], [2.0], [3.0]])
 GALLERY_TAGS = np.array([[1, 0, 0, 0], [1, 1, 1, 0], [0, 0, 1, 1]])
 
 
-def reference(queries, tags, gallery=None, gallery_tags=None, *, ks, lone=None):
+def reference(
+    queries, tags, gallery=None, gallery_tags=None, *, ks, lone=None, ties="index"
+):
     """The definitions, by sets of tags, one query and one item at a time."""
     own = gallery is None
     if own:
@@ -18,7 +20,10 @@ def reference(queries, tags, gallery=None, gallery_tags=None, *, ks, lone=None):
     for i, (query, of_query) in enumerate(zip(queries, tags, strict=True)):
         q = set(np.flatnonzero(of_query))
         others = [j for j in range(len(gallery)) if not (own and i == j)]
-        others.sort(key=lambda j: np.sum((query - gallery[j]) ** 2))
+        first = {"index": 0, "optimistic": -1, "pessimistic": 1}[ties]
+        distances = np.sum((query - gallery) ** 2, axis=1)
+        shared = first * (gallery_tags @ of_query)
+        others.sort(key=lambda j, d=distances, s=shared: (d[j], s[j]))
         items = [set(np.flatnonzero(gallery_tags[j])) for j in others]
         grades = [len(q & t) for t in items]
         row = {}
@@ -115,6 +120,17 @@ def test_a_query_never_finds_itself_among_its_duplicates():
     assert found["recall_at_1"] == pytest.approx(1 / 3)
 
 
+@pytest.mark.parametrize("ties", ["index", "optimistic", "pessimistic"])
+@pytest.mark.parametrize("apart", [False, True])
+def test_ties_go_by_index_or_by_the_tags_shared(apart, ties):
+    # Of few whole numbers, so that equal distances and copies are everywhere.
+    data = [np.round(each) for each in (*tagged(), *tagged(30, seed=1))]
+    data = data if apart else data[:2]
+    options = {"ks": (1, 4), "ties": ties}
+    found = multi_label_retrieval(*data, similarity="euclidean", **options)
+    assert found == pytest.approx(reference(*data, **options), rel=1e-5)
+
+
 def test_of_one_tag_each_it_is_the_retrieval_of_classes():
     embeddings, _ = tagged()
     labels = np.arange(40) % 6
@@ -136,6 +152,7 @@ def test_of_one_tag_each_it_is_the_retrieval_of_classes():
         ((QUERY, TAGS, GALLERY, GALLERY_TAGS), {"ks": (4,)}, "here 3 .*ks=.4,."),
         ((QUERY, TAGS, GALLERY, GALLERY_TAGS), {"ks": ()}, "at least one number"),
         ((QUERY, TAGS, GALLERY, GALLERY_TAGS), {"lone": "no"}, "lone='no'"),
+        ((QUERY, TAGS, GALLERY, GALLERY_TAGS), {"ties": "no"}, "ties='no'"),
         ((QUERY, TAGS, GALLERY * np.nan, GALLERY_TAGS), {}, "`gallery` must be finite"),
     ],
 )
