@@ -13,6 +13,8 @@ version = re.search(
 serve = ["starlette>=0.40", "uvicorn>=0.30"]
 jax = ["jax>=0.4.30"]
 cars = ["scipy"]  # MATLAB files
+tfds = ["tensorflow-datasets"]
+report = ["scikit-learn"]  # maps
 bench = ["torch", "pytorch-metric-learning", "faiss-cpu"]
 
 setup(
@@ -38,17 +40,19 @@ setup(
         "serve": serve,
         "jax": jax,
         "cars": cars,
+        "tfds": tfds,
+        "report": report,
         "bench": bench,
         "dev": [
             *serve,
             *jax,
             *cars,
+            *report,
             "pytest>=8",
             "pytest-xdist",
             "hypothesis",
             "ruff~=0.17.0",
             "httpx",
-            "scikit-learn",
         ],
     },
     entry_points={"console_scripts": ["kerasdml = kerasdml.cli:main"]},

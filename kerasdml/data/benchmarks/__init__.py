@@ -9,6 +9,7 @@ from kerasdml.data.benchmarks import (
     in_shop,
     omniglot,
     stanford_online_products,
+    tfds,
 )
 from kerasdml.data.benchmarks.official import (
     check_counts,
@@ -26,7 +27,9 @@ BENCHMARKS = {
 }
 
 
-def load_benchmark(name: str, path: str | os.PathLike, check: bool = True) -> Pack:
+def load_benchmark(
+    name: str, path: str | os.PathLike, check: bool = True, source: str = "files"
+) -> Pack:
     """Lists a benchmark of the field, split as papers on metric learning split it.
 
     Nothing is downloaded: `path` is the folder of the official files, unpacked.
@@ -52,6 +55,9 @@ def load_benchmark(name: str, path: str | os.PathLike, check: bool = True) -> Pa
         path: The folder that has these files.
         check: Whether every image must be there, and each part of the split have the
             official numbers of images and classes. False reads a part of a benchmark.
+        source: "files", or "tfds": what TensorFlow Datasets has prepared, but In-Shop,
+            which it does not have. Its images are written into `path`, once, as the
+            files they were; there are no fields.
 
     Returns:
         A `Pack` whose images are paths; `split` is 0 to train on and 1 to test on, and
@@ -59,7 +65,8 @@ def load_benchmark(name: str, path: str | os.PathLike, check: bool = True) -> Pa
 
     Raises:
         FileNotFoundError: If a file is not there, by name.
-        ImportError: If Cars-196 is read without scipy.
+        ImportError: If Cars-196 is read without scipy, or `source="tfds"` without
+            TensorFlow Datasets.
         ValueError: If the name is unknown, a list is not in the official form, a class
             is on both sides, or the numbers are not the official ones.
 
@@ -71,9 +78,16 @@ def load_benchmark(name: str, path: str | os.PathLike, check: bool = True) -> Pa
     if name not in BENCHMARKS:
         names = ", ".join(repr(x) for x in BENCHMARKS)
         raise ValueError(f"`name` must be one of {names}. Received: {name!r}.")
-    pack = BENCHMARKS[name].read(pathlib.Path(path))
+    if source not in ("files", "tfds"):
+        raise ValueError(f"`source` must be 'files' or 'tfds'. Received: {source!r}.")
+    benchmark, path = BENCHMARKS[name], pathlib.Path(path)
+    if source == "tfds":
+        classes = getattr(benchmark, "TRAIN_CLASSES", None)
+        pack = tfds.read(name, path, classes)
+    else:
+        pack = benchmark.read(path)
     check_disjoint(pack)
     if check:
         check_files(pack)
-        check_counts(pack, BENCHMARKS[name].COUNTS)
+        check_counts(pack, benchmark.COUNTS)
     return pack
