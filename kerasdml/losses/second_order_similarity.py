@@ -43,7 +43,20 @@ class SecondOrderSimilarity(MetricLoss):
         positives, negatives = pair_masks(labels, labels, rows)
         # Examples of one class have the same negatives, and differ by nothing else.
         far = ops.where(negatives, squared_distances(x, x), 0.0)
-        differences = ops.where(positives, squared_distances(far, far), 0.0)
-        pairs = ops.sum(ops.cast(positives, x.dtype))
-        loss = safe_sqrt(ops.sum(differences), scale=0.0) / ops.maximum(pairs, 1.0)
+        partners = ops.sum(ops.cast(positives, x.dtype), axis=1)
+        # Squared differences of all pairs add up to those from the class's mean, times
+        # twice its size; as it is the mean, that it moves too changes nothing.
+        means = ops.stop_gradient(_class_means(far, labels, partners + 1.0))
+        weights = 2.0 * (partners + 1.0)
+        total = ops.sum(weights * ops.sum((far - means) ** 2, axis=1))
+        # What rounding may make of equal distances, relative to their squares.
+        scale = 1e-6 * ops.sum(weights * ops.sum(means**2, axis=1))
+        loss = safe_sqrt(total, scale) / ops.maximum(ops.sum(partners), 1.0)
         return loss + ops.zeros_like(x[:, 0])
+
+
+def _class_means(far, labels, sizes):
+    """Returns `(q, r)` the mean over the rows of each row's class."""
+    first = ops.argmax(labels[:, None] == labels, axis=1)
+    sums = ops.segment_sum(far, first, ops.shape(far)[0])
+    return ops.take(sums / sizes[:, None], first, axis=0)
