@@ -53,7 +53,7 @@ def evaluate(
             and beside them is the standard deviation if it is more than 1, as
             `nmi_std`.
         **options: The other arguments of `metrics.retrieval`, such as `ties`, `lone`,
-            `average` and `chunk_size`.
+            `average`, `ignored`, `engine` and `chunk_size`.
 
     Returns:
         A dict of floats, in the order of `metrics`: `recall_at_{k}` for every k, and so
@@ -86,6 +86,7 @@ def evaluate(
             embeddings, labels, seed=seed, repeats=repeats, similarity=similarity
         )
     names = [each for name in names for each in (name, f"{name}_std")]
+    names += [name for name in values if name.startswith("engine_recall_at_")]
     return {name: values[name] for name in names if name in values}
 
 

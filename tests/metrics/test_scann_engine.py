@@ -5,7 +5,7 @@ import sys
 import numpy as np
 import pytest
 
-from kerasdml.metrics import retrieval
+from kerasdml.metrics import evaluate, retrieval
 
 
 @pytest.fixture
@@ -40,6 +40,7 @@ def test_a_small_gallery_is_searched_exactly():
     options = {"ks": (2,), "metrics": ("recall_at_k",), "similarity": "euclidean"}
     scores = retrieval(embeddings, labels, engine="scann", **options)
     assert scores == {"recall_at_2": 4 / 5, "engine_recall_at_2": 1.0}
+    assert evaluate(embeddings, labels, engine="scann", **options) == scores
     # Of a gallery apart nothing is left out: 2 and 3 have an item of their class there.
     apart = embeddings[2:4], labels[2:4], embeddings[:2], labels[:2]
     assert retrieval(*apart, engine="scann", **options)["recall_at_2"] == 1.0
