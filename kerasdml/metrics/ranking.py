@@ -9,8 +9,8 @@ from kerasdml.metrics.sorted_ranks import SortedRanks
 TIES = ("index", "optimistic", "pessimistic")
 
 
-# Longer lists are ranked by sorted values.
-_LONG = 128
+# Longer lists of larger galleries are ranked by sorted values, which costs less there.
+_LONG, _LARGE = 128, 2048
 
 
 def default_chunk_size(gallery_size):
@@ -54,7 +54,7 @@ def ranked_relevance(
         runs out of items ends in False.
     """
     blocks = _blocks(queries, gallery, similarity, own, ignored, chunk_size)
-    if depth > min(_LONG, len(gallery) // 2):
+    if depth > _LONG and len(gallery) > _LARGE:
         ranks = SortedRanks(gallery_codes, ties, depth)
         for rows, similarities in blocks:
             yield rows, ranks(ops.convert_to_numpy(similarities), codes[rows])

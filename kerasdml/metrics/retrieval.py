@@ -78,8 +78,8 @@ def retrieval(
             "recall_at_k", "precision_at_k", "share_found_at_k", "map_at_k" and
             "ndcg_at_k"; "r_precision" and "map_at_r"; "mrr", "map_at_all" and
             "voc_map_at_all". The last three rank all relevant items of a query, however
-            far, and lists of more than 128 items are ranked alike: on the CPU, by
-            sorting what is as near as the farthest of them.
+            far, and lists of more than 128 items of large galleries are ranked alike:
+            on the CPU, by sorting what is as near as the farthest of them.
         ks: Lengths of the lists for the metrics that end in `_at_k`, each from 1 to the
             size of the gallery (one less where the queries are the gallery, and less
             what is ignored).

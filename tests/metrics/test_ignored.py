@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from kerasdml.metrics import retrieval
+from kerasdml.metrics import ranking, retrieval
 
 # A query of class 1 at 0; the gallery, from near to far, of classes 1 0 1 0 1.
 QUERY, QUERY_LABELS = np.array([[0.0]]), [1]
@@ -13,7 +13,11 @@ ALL = ("recall_at_k", "precision_at_k", "r_precision", "map_at_r", "mrr", "map_a
 
 @pytest.mark.parametrize("ties", ["index", "optimistic", "pessimistic"])
 @pytest.mark.parametrize("metrics", [ALL[:4], ALL])
-def test_value_worked_by_hand(ties, metrics):
+@pytest.mark.parametrize("sort", [False, True])
+def test_value_worked_by_hand(monkeypatch, sort, ties, metrics):
+    if sort:  # as long lists are
+        monkeypatch.setattr(ranking, "_LONG", 0)
+        monkeypatch.setattr(ranking, "_LARGE", 0)
     # Without the first and the second of all, 1 0 1 is left, of which 2 are relevant.
     scores = retrieval(
         QUERY,

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from kerasdml.metrics import lone_queries, retrieval
+from kerasdml.metrics import lone_queries, ranking, retrieval
 
 # Six embeddings on a line; their ranked lists, worked by hand (1: of the same class):
 #   0 (A)  1 3 2 4 5   1 0 1 0 0
@@ -247,7 +247,11 @@ def test_ranks_as_the_similarities_do_on_a_gallery_apart():
 
 @pytest.mark.parametrize("ties", ["index", "optimistic", "pessimistic"])
 @pytest.mark.parametrize("apart", [False, True])
-def test_all_metrics_agree_with_the_definitions(apart, ties):
+@pytest.mark.parametrize("sort", [False, True])
+def test_all_metrics_agree_with_the_definitions(monkeypatch, sort, apart, ties):
+    if sort:  # as long lists are
+        monkeypatch.setattr(ranking, "_LONG", 0)
+        monkeypatch.setattr(ranking, "_LARGE", 0)
     data = lattice(seed=1)
     if apart:
         (gallery, gallery_labels) = lattice(seed=2)
@@ -277,8 +281,8 @@ def test_lists_are_no_longer_than_the_metrics_need(monkeypatch):
     monkeypatch.setattr(ops, "top_k", watched)
     for names in (("recall_at_k",), ("recall_at_k", "map_at_r"), ("mrr",)):
         retrieval(*unbalanced(), metrics=names)
-    # 10; the 19 others of the largest class; none, since all values are sorted.
-    assert depths == [10, 19]
+    # 10; the 19 others of the largest class; all.
+    assert depths == [10, 19, 59]
 
 
 @pytest.mark.parametrize("lone", [None, "exclude", "zero"])
