@@ -21,6 +21,7 @@ _PACKAGES = (
     "ops",
     "references",
     "regularizers",
+    "reports",
     "serving",
     "zoo",
 )

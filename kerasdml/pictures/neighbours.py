@@ -11,23 +11,27 @@ _RIGHT, _WRONG, _QUERY = "#2fae5b", "#b3162b", "#3c3c3c"
 _LONGEST_NAME = 14  # capitals that fit below an image
 
 
-def choose_queries(labels, count, seed=0):
-    """Draws examples that have another of their class, of different classes first.
+def choose_queries(labels, count, seed=0, gallery_labels=None):
+    """Draws examples that have something to find, of different classes first.
 
     Args:
         labels: `(n,)` classes.
         count: Number of queries, at least 1.
         seed: Integer; the same labels and seed give the same queries.
+        gallery_labels: `(r,)` classes of what they search; None: one another.
 
     Returns:
         `(q,)` indices, q = `count` or fewer where there are no more.
 
     Raises:
-        ValueError: If no class has two examples.
+        ValueError: If there are none.
     """
     _, codes, sizes = np.unique(labels, return_inverse=True, return_counts=True)
+    able = sizes[codes] > 1
+    if gallery_labels is not None:
+        able = np.isin(labels, gallery_labels)
     order = np.random.default_rng(seed).permutation(len(codes))
-    order = order[sizes[codes[order]] > 1]
+    order = order[able[order]]
     if not order.size:
         raise ValueError(
             "Queries need another example of their class to find. "

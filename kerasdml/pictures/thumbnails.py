@@ -66,11 +66,23 @@ def read_thumbnails(paths, side):
     Returns:
         `(b, side, side, 3)` uint8.
     """
-    from PIL import Image, ImageOps
+    from PIL import Image
 
     squares = []
     for path in paths:
         with Image.open(path) as image:
-            square = ImageOps.pad(image.convert("RGB"), (side, side), color=_GREY)
-            squares.append(np.asarray(square))
+            squares.append(_square(image.convert("RGB"), side))
     return np.stack(squares)
+
+
+def as_squares(thumbnails, side):
+    """Enlarges RGB thumbnails `(b, h, w, 3)` as `read_thumbnails` shrinks images."""
+    from PIL import Image
+
+    return np.stack([_square(Image.fromarray(image), side) for image in thumbnails])
+
+
+def _square(image, side):
+    from PIL import ImageOps
+
+    return np.asarray(ImageOps.pad(image, (side, side), color=_GREY))
