@@ -19,23 +19,29 @@ CHUNK_SIZE = 4096
 _SAMPLE = 1000
 
 
-class ScannEngine:
-    """Ranks a gallery by `index.Scann`, with that index' default sizes.
+class ApproximateEngine:
+    """Ranks a gallery by an index of it.
 
     Args:
+        index: What has `search(queries, k)`, as `index.Scann`; or "scann", which builds
+            one of default sizes.
         gallery: `(r, d)` floats.
         similarity: "cosine", "dot", "euclidean" or "squared_euclidean".
         own: Whether query `i` is item `i` of the gallery and left out of its list.
 
     Raises:
         ImportError: If tensorflow or scann is missing.
+        ValueError: If the index is not of this gallery.
     """
 
-    def __init__(self, gallery, similarity, own):
+    def __init__(self, index, gallery, similarity, own):
+        if isinstance(index, str):
+            index = _scann().build(gallery, similarity=SIMILARITIES[similarity])
+        _check_fits(index, len(gallery), SIMILARITIES[similarity])
+        self.index = index
         self.gallery = gallery
         self.similarity = similarity
         self.own = own
-        self.index = _scann().build(gallery, similarity=SIMILARITIES[similarity])
 
     def ranked_relevance(self, queries, codes, gallery_codes, *, depth, chunk_size):
         """Yields `(rows, relevance)` as the exact engine does; ties in any order."""
@@ -77,6 +83,19 @@ class ScannEngine:
         )
         nearest = np.concatenate([nearest for _, nearest in lists])
         return _without(nearest, indices) if self.own else nearest
+
+
+def _check_fits(index, size, similarity):
+    if index.similarity != similarity:
+        raise ValueError(
+            f"The index must compare by {similarity!r}, as `similarity` says. "
+            f"Received: an index with similarity={index.similarity!r}."
+        )
+    if not np.array_equal(index.ids, np.arange(size)):
+        raise ValueError(
+            f"The index must hold the gallery, {size} embeddings in its order, with "
+            f"the default ids. Received: an index of {len(index.ids)}."
+        )
 
 
 def _without(nearest, itself):

@@ -5,7 +5,7 @@ import numbers
 import keras
 import numpy as np
 
-from kerasdml.metrics.approximate import CHUNK_SIZE, SIMILARITIES, ScannEngine
+from kerasdml.metrics.approximate import CHUNK_SIZE, SIMILARITIES, ApproximateEngine
 from kerasdml.metrics.comparison import in_pieces
 from kerasdml.metrics.map_at_all import map_at_all, voc_map_at_all
 from kerasdml.metrics.map_at_k import map_at_k
@@ -99,17 +99,19 @@ def retrieval(
             re-identification; -1 fills up shorter rows. R counts what is left.
         engine: "exact" compares every query with the whole gallery. "scann" finds most
             of its neighbours, for millions of items, by an `index.Scann` of default
-            sizes, which copies the gallery; with `ties="index"`, by which it does not
-            go, and without `ignored` and the metrics that rank a whole gallery, for
-            "cosine", "dot", "euclidean" and "squared_euclidean". Needs tensorflow and
-            scann.
+            sizes, which copies the gallery and needs tensorflow and scann. An index of
+            the gallery, with the default ids, is searched instead, as one that was
+            built to find more. An index ranks equally near items in any order, whatever
+            `ties`, which must be "index", and by "cosine", "dot", "euclidean" or
+            "squared_euclidean"; it takes no `ignored` and no metric that ranks a whole
+            gallery.
         chunk_size: Queries compared with the gallery at a time, >= 1. None: as many
             as make 64 MiB of similarities, or 4096 with "scann".
         verbose: 0 is silent, 1 shows a progress bar.
 
     Returns:
         A dict of floats, 0 … 1: `recall_at_{k}` and `precision_at_{k}` for every k,
-        `r_precision` and `map_at_r`, or what `metrics` names. With `engine="scann"`
+        `r_precision` and `map_at_r`, or what `metrics` names. With an index as `engine`
         also `engine_recall_at_{k}`, for every k and the largest R if lists are that
         long: the share of the k nearest items that the engine finds, mean over 1,000
         queries that are ranked exactly too. With `average="class"`
@@ -162,7 +164,8 @@ def retrieval(
     _check_not_all_lone(counts, lone)
 
     depth = _depth(metrics, ks, counts, longest)
-    if engine == "exact":
+    exact = engine == "exact"
+    if exact:
         chunk_size = chunk_size or default_chunk_size(len(gallery))
         chunks = ranked_relevance(
             queries,
@@ -178,8 +181,8 @@ def retrieval(
         )
     else:
         chunk_size = chunk_size or CHUNK_SIZE
-        scann = ScannEngine(gallery, similarity, own)
-        chunks = scann.ranked_relevance(
+        approximate = ApproximateEngine(engine, gallery, similarity, own)
+        chunks = approximate.ranked_relevance(
             queries, codes, gallery_codes, depth=depth, chunk_size=chunk_size
         )
     bar = keras.utils.Progbar(-(-len(queries) // chunk_size), verbose=verbose)
@@ -192,8 +195,8 @@ def retrieval(
         counted = _counted(name, counts, lone)
         values = np.concatenate([chunk[name] for chunk in scores])[counted]
         result[name] = _averaged(values, codes[counted], labels[counted], average)
-    if engine == "scann":
-        result |= scann.recall(queries, sorted({*ks, depth}))
+    if not exact:
+        result |= approximate.recall(queries, sorted({*ks, depth}))
     return result
 
 
@@ -312,9 +315,10 @@ def _check_metrics(metrics):
 
 
 def _check_engine(engine, metrics, similarity, ties, ignored):
-    if engine not in ("exact", "scann"):
+    if isinstance(engine, str) and engine not in ("exact", "scann"):
         raise ValueError(
-            f"`engine` must be 'exact' or 'scann'. Received: engine={engine!r}."
+            "`engine` must be 'exact', 'scann' or an index of the gallery. "
+            f"Received: engine={engine!r}."
         )
     if engine == "exact":
         return
@@ -326,8 +330,8 @@ def _check_engine(engine, metrics, similarity, ties, ignored):
     ]:
         if not fits:
             raise ValueError(
-                f'`engine="scann"` cannot do what `{name}` asks for: it finds short '
-                f"lists, by {', '.join(map(repr, SIMILARITIES))}, ties in any order. "
+                f"An index as `engine` cannot do what `{name}` asks for: it finds "
+                f"short lists, by {', '.join(map(repr, SIMILARITIES))}, ties in any order. "
                 f'Received: {name}={value!r}. `engine="exact"` can.'
             )
 

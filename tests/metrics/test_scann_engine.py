@@ -61,8 +61,43 @@ def test_refuses_what_only_the_exact_engine_can(options):
         retrieval(np.eye(2), [0, 0], ks=(1,), engine="scann", **options)
 
 
+def test_an_index_that_searches_more_finds_more(clouds):
+    pytest.importorskip("scann")
+    from kerasdml.index import Scann
+
+    options = {"ks": (1, 10), "metrics": ("recall_at_k",)}
+    every, few = (
+        retrieval(
+            *clouds,
+            engine=Scann.build(clouds[0], leaves=100, leaves_to_search=n),
+            **options,
+        )
+        for n in (100, 2)
+    )
+    assert every["engine_recall_at_10"] > 0.99 > few["engine_recall_at_10"]
+
+
+@pytest.mark.parametrize(
+    "rows, similarity, message",
+    [
+        (slice(99), "cosine", "must hold the gallery, 100 .* Received: an index of 99"),
+        (slice(100), "dot", "must compare by 'cosine'.*similarity='dot'"),
+    ],
+)
+def test_refuses_an_index_of_another_gallery(clouds, rows, similarity, message):
+    pytest.importorskip("scann")
+    from kerasdml.index import Scann
+
+    embeddings, labels = clouds[0][:100], clouds[1][:100]
+    index = Scann.build(embeddings[rows], similarity=similarity)
+    with pytest.raises(ValueError, match=message):
+        retrieval(embeddings, labels, ks=(1,), engine=index)
+
+
 def test_refuses_an_engine_it_does_not_know():
-    with pytest.raises(ValueError, match="'exact' or 'scann'. Received: engine='fai"):
+    with pytest.raises(
+        ValueError, match="'scann' or an index .* Received: engine='fai"
+    ):
         retrieval(np.eye(2), [0, 0], ks=(1,), engine="faiss")
 
 
