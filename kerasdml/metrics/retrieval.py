@@ -331,8 +331,8 @@ def _check_engine(engine, metrics, similarity, ties, ignored):
         if not fits:
             raise ValueError(
                 f"An index as `engine` cannot do what `{name}` asks for: it finds "
-                f"short lists, by {', '.join(map(repr, SIMILARITIES))}, ties in any order. "
-                f'Received: {name}={value!r}. `engine="exact"` can.'
+                f"short lists, by {', '.join(map(repr, SIMILARITIES))}, ties in any "
+                f'order. Received: {name}={value!r}. `engine="exact"` can.'
             )
 
 
