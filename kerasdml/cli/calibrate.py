@@ -4,10 +4,10 @@ The images of the split are compared in pairs. Take classes that MODEL was not t
 on, as the default does: those that it was trained on are told apart too well. Give
 --prior if fewer pairs will be of one class where the thresholds are used.
 
-With --unknown SHARE the last classes of the split take no part in that, but are then
-searched for in vain among every second image of the others, as the rest of these is
-with success: false-id is the share of the former that match something, missed-id that
-of the latter whose nearest is of another class or does not match.
+With --unknown SHARE the last classes of the split take no part in that. Every second
+image of the other classes then makes a gallery, which all remaining images search:
+false-id is the share of those of unknown classes that match something, missed-id that
+of the others whose nearest image is of another class or does not match.
 
 Example:
 
