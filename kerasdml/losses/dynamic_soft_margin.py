@@ -7,6 +7,7 @@ from kerasdml.layers import MovingHistogram
 from kerasdml.losses.base import PairLoss
 from kerasdml.losses.histogram import check_bins, check_cosine
 from kerasdml.ops import masked_max, safe_sqrt
+from kerasdml.ops.ranking import FEW, listed_columns
 from kerasdml.step import step
 
 
@@ -84,16 +85,34 @@ class DynamicSoftMargin(PairLoss):
 
     def _weights(self, hardness, pairs):
         """Returns `(q, q)` the share of triplets seen that were no harder."""
-        positions = ops.clip((hardness + 2.0) * (self.bins / 4.0), 0.0, self.bins)
-        cells = ops.cast(positions, "int32")
-        upper = ops.where(pairs, positions - ops.cast(cells, positions.dtype), 0.0)
-        either = _totals(ops.cast(pairs, positions.dtype), cells, self.bins + 1)
-        upper = _totals(upper, cells, self.bins + 1)
-        # What lies between two nodes counts at both, by how near it is to either.
-        counts = either - upper + ops.concatenate([0.0 * upper[:1], upper[:-1]])
+        counts = self._counted(hardness, pairs)
         shares = self.hardness.updated(counts, training=step.training)
         up_to = ops.cast(ops.cumsum(shares), hardness.dtype)
+        cells = ops.cast(self._positions(hardness), "int32")
         return ops.where(pairs, ops.take(up_to, cells), 0.0)
+
+    def _counted(self, hardness, pairs):
+        """Returns `(bins + 1,)` the triplets' counts at the nodes of the histogram."""
+
+        def count(hardness, pairs):
+            positions = self._positions(hardness)
+            cells = ops.cast(positions, "int32")
+            upper = positions - ops.cast(cells, positions.dtype)
+            upper = ops.where(pairs, upper, 0.0)
+            either = _totals(ops.cast(pairs, positions.dtype), cells, self.bins + 1)
+            upper = _totals(upper, cells, self.bins + 1)
+            # What lies between two nodes counts at both, by how near it is to either.
+            return either - upper + ops.concatenate([0.0 * upper[:1], upper[:-1]])
+
+        def count_few():
+            columns, listed = listed_columns(pairs, FEW)
+            return count(ops.take_along_axis(hardness, columns, axis=1), listed)
+
+        most = ops.max(ops.sum(ops.cast(pairs, "int32"), axis=1))
+        return ops.cond(most <= FEW, count_few, lambda: count(hardness, pairs))
+
+    def _positions(self, hardness):
+        return ops.clip((hardness + 2.0) * (self.bins / 4.0), 0.0, self.bins)
 
 
 def _totals(x, places, size):
