@@ -13,7 +13,7 @@ from kerasdml.reports.confusion import draw_confusion
 
 _HEAT_MAP_CLASSES = 20
 _CONFUSED_PAIRS = 20
-_LONGEST_NAME = 28
+_LONGEST_NAME = 24
 
 
 def scores_and_curves(data, scores, sampling, chunk_size, verbose):
