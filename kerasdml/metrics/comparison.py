@@ -8,13 +8,13 @@ from keras import ops
 from kerasdml.ops import normalize
 from kerasdml.ops import similarities as compared
 
-# Numbers held at a time, 64 MiB of float32: enough to keep a matrix product busy, and
+# Numbers held at a time, 32 MiB of float32: enough to keep a matrix product busy, and
 # small beside the embeddings of the galleries that need chunks at all.
-BLOCK = 2**24
+BLOCK = 2**23
 
 
 def in_pieces(embeddings):
-    """Yields the rows of `(n, d)` embeddings as float32, 64 MiB at a time."""
+    """Yields the rows of `(n, d)` embeddings as float32, 32 MiB at a time."""
     step = max(1, BLOCK // embeddings.shape[1])
     for start in range(0, len(embeddings), step):
         yield np.asarray(embeddings[start : start + step], "float32")

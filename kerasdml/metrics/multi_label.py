@@ -62,7 +62,7 @@ def multi_label_retrieval(
         lone: "zero" counts lone queries in every metric, as 0 where it is undefined;
             "exclude" leaves them out of all. None: as said above.
         chunk_size: Queries compared with the gallery at a time, >= 1. None: as many
-            as make 64 MiB of similarities.
+            as make 32 MiB of similarities.
         verbose: 0 is silent, 1 shows a progress bar.
 
     Returns:

@@ -39,7 +39,7 @@ def open_set(
             `calibration.best_f1.threshold`.
         similarity: How embeddings compare, one of `ops.SIMILARITIES`.
         chunk_size: Queries compared with the gallery at a time, >= 1. None: as many
-            as make 64 MiB of similarities.
+            as make 32 MiB of similarities.
 
     Returns:
         A dict of floats. Rates, 0 … 1: `false_identification`, of unknown queries that

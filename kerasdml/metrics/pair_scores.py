@@ -46,7 +46,7 @@ def pair_scores(
         max_pairs: The largest number of pairs, at least 2.
         seed: Of the sample, a non-negative integer.
         chunk_size: Embeddings compared with all others at a time, or pairs of a sample,
-            >= 1. None: as many as make 64 MiB.
+            >= 1. None: as many as make 32 MiB.
 
     Returns:
         `PairScores(scores, same, prior, exact)`: `(p,)` float32 similarities, `(p,)`

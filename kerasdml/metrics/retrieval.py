@@ -106,7 +106,7 @@ def retrieval(
             "squared_euclidean"; it takes no `ignored` and no metric that ranks a whole
             gallery.
         chunk_size: Queries compared with the gallery at a time, >= 1. None: as many
-            as make 64 MiB of similarities, or 4096 with "scann".
+            as make 32 MiB of similarities, or 4096 with "scann".
         verbose: 0 is silent, 1 shows a progress bar.
 
     Returns:
