@@ -33,7 +33,7 @@ def nearest_neighbours(data, k, chunk_size=None):
     Args:
         data: `evaluated.Evaluated`.
         k: How many.
-        chunk_size: Queries compared at a time; None: 64 MiB of similarities.
+        chunk_size: Queries compared at a time; None: 32 MiB of similarities.
     """
     chunks = ranked_indices(
         data.queries.embeddings,
@@ -56,7 +56,7 @@ def mistakes(data, first, chunk_size=None):
     Args:
         data: `evaluated.Evaluated`.
         first: `(q,)` the nearest neighbour of each query.
-        chunk_size: Queries compared at a time; None: 64 MiB of similarities.
+        chunk_size: Queries compared at a time; None: 32 MiB of similarities.
 
     Returns:
         `Mistakes(queries, right, wrong_scores, right_scores)`, `(m,)` each: the query,
