@@ -16,6 +16,7 @@ Example:
 import json
 
 from kerasdml.cli.arguments import DATA, SIMILARITIES, add_model_and_data, add_option
+from kerasdml.cli.outputs import new_folder
 from kerasdml.cli.sources import (
     BENCHMARK_KS,
     benchmark_of,
@@ -61,18 +62,29 @@ def add_arguments(parser):
     add_option(parser, "--average", "micro", "over queries or classes", averages)
     add_option(parser, "--seed", 0, "of the first k-means")
     add_option(parser, "--repeats", 1, "how often k-means runs, each with a new seed")
+    parser.add_argument(
+        "--report",
+        metavar="DIR",
+        help="new folder for pictures and index.html, a page of them: curves, the "
+        "worst mistakes, confused classes, maps",
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def run(args):
     verbose = 0 if args.json else 1
+    if args.report is not None:
+        from kerasdml.reports.maps import check_sklearn
+
+        check_sklearn()
+        new_folder(args.report)
     pack = read_pack(args.data, verbose)
     pack = pack.subset(rows_of(pack, args.split, args.test_fraction))
     queries, gallery = queries_and_gallery(pack)
     if args.gallery is not None:
         queries, gallery = pack, read_pack(args.gallery, verbose)
 
-    from kerasdml import metrics, zoo
+    from kerasdml import metrics, reports, zoo
     from kerasdml.metrics.evaluate import CLUSTERED
 
     embedder = zoo.load(args.model)
@@ -108,6 +120,23 @@ def run(args):
     else:
         print("\n".join(protocol))
         print(as_lines(scores))
+    if args.report is not None:
+        reports.write(
+            args.report,
+            embeddings,
+            labels,
+            queries.images,
+            gallery=found,
+            gallery_labels=found_labels,
+            gallery_images=None if gallery is None else gallery.images,
+            class_names=queries.class_names if gallery is None else None,
+            scores=scores,
+            protocol="\n".join(protocol),
+            title=f"{args.model} on {args.data}",
+            similarity=similarity,
+            seed=args.seed,
+            verbose=verbose,
+        )
 
 
 def as_lines(scores):

@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import re
 
 import keras
 import numpy as np
@@ -114,6 +115,18 @@ def test_evaluate_takes_a_name_of_the_zoo_and_the_similarity_of_its_card(
     card = published(embedder.read_bytes(), packaged=True, similarity="dot")
     shown = json.loads(run("evaluate", card.name, photos, "--json"))
     assert "similarity: dot;" in shown["protocol"]
+
+
+def test_evaluate_writes_a_report(photos, embedder, tmp_path, refuse):
+    pytest.importorskip("sklearn")
+    words = ("evaluate", embedder, photos, "--ks", "1", "--report", tmp_path / "report")
+    shown = run(*words)
+    page = (tmp_path / "report" / "index.html").read_text()
+    recall = re.search(r"recall_at_1 +(\S+)", shown)[1]
+    assert f'recall_at_1</td><td class="number">{recall}<' in page
+    assert "18 images of 3 classes (split: test)" in page
+    assert (tmp_path / "report" / "mistakes.png").exists() == (recall != "1.0000")
+    assert "nothing is overwritten" in refuse(*words)
 
 
 def test_embed_writes_embeddings_class_names_and_paths(photos, embedded, embedder):
