@@ -132,8 +132,15 @@ def training_and_validation(pack, args):
             )
         folds = data.class_disjoint_folds(pack.labels, args.folds)
         return tuple(pack.subset(rows) for rows in folds[args.fold - 1])
+    if args.fold != 1:
+        raise ValueError(f"--fold needs --folds. Received: --fold {args.fold} alone.")
     if args.validation_classes == 0:
         return pack, None
+    if not 0 < args.validation_classes < 1:
+        raise ValueError(
+            "--validation-classes must be at least 0 and below 1. "
+            f"Received: {args.validation_classes}."
+        )
     if count_classes(pack) < 4:
         raise ValueError(
             f"DATA has {count_classes(pack)} classes to train on, too few to leave out "

@@ -138,6 +138,9 @@ def test_validation_classes_are_a_share_and_at_least_two(pack):
     few = pack.subset(np.flatnonzero(pack.labels < 3))
     with pytest.raises(ValueError, match="has 3 classes to train on, too few to leave"):
         split(few)
+    for share in (-0.1, 1.0):
+        with pytest.raises(ValueError, match="--validation-classes must be at least 0"):
+            split(pack, share)
 
 
 def test_folds_validate_on_every_class_once(pack):
@@ -148,3 +151,5 @@ def test_folds_validate_on_every_class_once(pack):
     for fold in (0, 4):
         with pytest.raises(ValueError, match="--fold must be from 1 to --folds, 3"):
             split(pack, folds=3, fold=fold)
+    with pytest.raises(ValueError, match="--fold needs --folds"):
+        split(pack, fold=2)
