@@ -9,7 +9,7 @@ from kerasdml.ops import normalize
 from kerasdml.ops import similarities as compared
 
 # Numbers held at a time, 32 MiB of float32: enough to keep a matrix product busy, and
-# small beside the embeddings of the galleries that need chunks at all. Of larger results
+# small beside the embeddings of the galleries that need chunks at all. Of larger ones
 # TensorFlow's products on CPUs were seen to keep several hundred MiB.
 BLOCK = 2**23
 
