@@ -26,29 +26,31 @@ def examples(seed):
 def test_the_examples_run(tmp_path, monkeypatch):
     import tensorflow as tf
 
+    pytest.importorskip("sklearn")  # of reports
     embedder = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
     dataset = tf.data.Dataset.from_tensor_slices(examples(0)).batch(9)
-    names = {
+    shown = {
         "keras": keras,
         "kerasdml": kerasdml,
         "embeddings": examples(0)[0],
         "labels": examples(0)[1],
+        "images": np.zeros((18, 8, 8, 3), "uint8"),
+        "names": np.array(["ant", "bee", "cat"]),
         "embedder": embedder,
         "train": dataset,
         "validation": dataset,
-        "queries": examples(1),
+        "queries": tf.data.Dataset.from_tensor_slices(examples(1)).batch(9),
         "gallery": examples(2),
     }
-    names["queries"] = tf.data.Dataset.from_tensor_slices(names["queries"]).batch(9)
     monkeypatch.chdir(tmp_path)
     for block in re.findall(r"```python\n(.+?)```", PAGE, re.DOTALL):
-        exec(block, names)
-    assert names["scores"].keys() == {
+        exec(block, shown)
+    assert shown["scores"].keys() == {
         *(f"recall_at_{k}" for k in (1, 2, 4, 8)),
         "map_at_r",
         "nmi",
     }
-    logged = names["model"].history.history
+    logged = shown["model"].history.history
     assert {"val_recall_at_8", "shop_map_at_r", "train_recall_at_10"} <= logged.keys()
     lines = (tmp_path / "runs/1/scores.jsonl").read_text().splitlines()
     assert {json.loads(line)["data"] for line in lines} == {"shop", "train"}
