@@ -83,7 +83,7 @@ def write(
         neighbours: Neighbours of a query in the pictures, at least 1.
         queries: Rows of a picture of neighbours, at least 1.
         map_examples: Examples on the maps at most, whole classes rather than a few of
-            each; t-SNE takes 10 seconds for 2000, and 0 leaves the maps out.
+            each; t-SNE of 2000 takes up to half a minute. 0 leaves the maps out.
         max_pairs: Pairs compared at most, as in `metrics.pair_scores`.
         seed: Non-negative integer, of all that is drawn at random.
         chunk_size: Queries at a time, as in `metrics.retrieval`.
