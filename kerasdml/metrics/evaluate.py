@@ -1,5 +1,7 @@
 """Metrics of retrieval and of clustering, by name."""
 
+import inspect
+
 from kerasdml.metrics.clustering import clustering
 from kerasdml.metrics.retrieval import retrieval
 
@@ -62,12 +64,16 @@ def evaluate(
     Raises:
         ValueError: If a metric is unknown, or as `metrics.retrieval` and
             `metrics.clustering` do.
+        TypeError: If an option is none of `metrics.retrieval`.
 
     Example:
 
     >>> metrics.evaluate(embeddings, labels, metrics=("recall_at_k", "nmi"), ks=(1,))
     """
     names = metric_names(metrics, ks)
+    unknown = options.keys() - inspect.signature(retrieval).parameters
+    if unknown:  # also where nothing is ranked
+        raise TypeError(f"Arguments not recognized: {', '.join(sorted(unknown))}.")
     values = {}
     ranked = [name for name in metrics if name in _RANKED]
     if ranked:

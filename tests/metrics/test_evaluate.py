@@ -95,6 +95,11 @@ def test_clusters_need_a_similarity_that_means_are_middles_by():
         evaluate(POINTS, LABELS, metrics=["nmi"], similarity="dot")
 
 
+def test_an_option_that_nothing_knows_is_refused_for_clusters_too():
+    with pytest.raises(TypeError, match="not recognized: tie"):
+        evaluate(POINTS, LABELS, metrics=["nmi"], tie="index")
+
+
 def test_metric_names_are_those_of_the_values():
     names = metric_names(("map_at_k", "map_at_r", "nmi"), (1, 3))
     assert names == ["map_at_1", "map_at_3", "map_at_r", "nmi"]
