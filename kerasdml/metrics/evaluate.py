@@ -17,6 +17,7 @@ _RANKED = (
     "map_at_all",
     "voc_map_at_all",
 )
+_OPTIONS = inspect.signature(retrieval).parameters.keys()
 CLUSTERED = ("nmi", "ami", "pairwise_f1", "rand", "adjusted_rand")
 
 
@@ -71,7 +72,7 @@ def evaluate(
     >>> metrics.evaluate(embeddings, labels, metrics=("recall_at_k", "nmi"), ks=(1,))
     """
     names = metric_names(metrics, ks)
-    unknown = options.keys() - inspect.signature(retrieval).parameters
+    unknown = options.keys() - _OPTIONS
     if unknown:  # also where nothing is ranked
         raise TypeError(f"Arguments not recognized: {', '.join(sorted(unknown))}.")
     values = {}
