@@ -6,7 +6,7 @@ the rim they grow without bound, as the number of nodes does down a tree.
 
 from keras import ops
 
-from kerasdml.ops.distances import distances
+from kerasdml.ops.distances import squared_distances
 
 
 def exp_at_origin(tangents, curvature=1.0, clip=2.3):
@@ -47,12 +47,27 @@ def poincare_distances(x, y, curvature=1.0):
         y: `(r, d)` points inside the ball.
         curvature: c, > 0.
     """
-    root = curvature**0.5
-    near = root * distances(x, y) * _weights(x, curvature)[:, None]
-    return 2.0 * ops.arcsinh(near * _weights(y, curvature)) / root
+    x_weights, y_weights = (_squared_weights(z, curvature) for z in (x, y))
+    v = squared_distances(x, y) * (curvature * x_weights)[:, None] * y_weights
+    return _twice_arcsinh_of_root(v) / curvature**0.5
 
 
-def _weights(x, curvature):
+@ops.custom_gradient
+def _twice_arcsinh_of_root(v):
+    """Computes `2 arcsinh(√v)`, of v from 0 up; where that is 0 the gradient is 0."""
+    root = ops.sqrt(v * (1.0 + v))
+
+    def gradient(*args, upstream=None):
+        upstream = args[0] if upstream is None else upstream
+        slope = ops.sqrt(v * (1.0 + v))  # computed again, rather than kept
+        some = slope > 0.0
+        return ops.where(some, upstream / ops.where(some, slope, 1.0), 0.0)
+
+    # For arcsinh itself there is no vector code, for logarithms there is.
+    return ops.log1p(2.0 * (v + root)), gradient
+
+
+def _squared_weights(x, curvature):
     # A point on the rim, where rounding may put it, is taken for one just inside.
     inside = ops.maximum(1.0 - curvature * ops.sum(x**2, axis=1), 1e-6)
-    return ops.rsqrt(inside)
+    return 1.0 / inside
