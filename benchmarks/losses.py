@@ -1,11 +1,11 @@
 """Time and memory of one step of every loss, beside the bare matrix product's.
 
 A step is a loss and its gradient, in a compiled graph. The bare product, forward and
-backward, is `s = e @ e.T` and the gradient of `sum(s ** 2) / 2`; of losses with proxies
-it is that of `s = e @ p.T`. A ratio is the median over rounds in which the two take
-turns. Memory is what a step adds to the resident set of a process of its own, at its
-highest, in float32 arrays of the size of the similarities: batch x batch, or batch x
-proxies.
+backward, is `s = e @ e.T` and the gradient of `sum(s ** 2) / 2`; of losses of proxies,
+not pairs, it is that of `s = e @ p.T`. A ratio is the median over rounds in which the
+two take turns. Memory is what a step adds to the resident set of a process of its own,
+at its highest, in float32 arrays of the size of the similarities: batch x batch, or
+batch x proxies.
 
     python benchmarks/losses.py
     python benchmarks/losses.py --quick
@@ -210,7 +210,8 @@ def columns_of(loss, size):
 
 
 def is_proxied(loss):
-    return hasattr(loss, "proxies")
+    # A loss of pairs that has proxies, DynamicProxyNCA, compares the batch's labels.
+    return hasattr(loss, "proxies") and not isinstance(loss, losses.PairLoss)
 
 
 LAYOUTS = {
