@@ -64,11 +64,10 @@ class TupletMargin(PairLoss):
 
     def pair_loss(self, similarities, positives, negatives):
         slack = math.radians(self.margin)
+        along, across = self.scale * math.cos(slack), self.scale * math.sin(slack)
         sines = safe_sqrt(1.0 - similarities**2)
-        slackened = math.cos(slack) * similarities + math.sin(slack) * sines
-        return cross_entropies(
-            self.scale * slackened, self.scale * similarities, positives, negatives
-        )
+        pulls = along * similarities + across * sines
+        return cross_entropies(pulls, self.scale * similarities, positives, negatives)
 
     def pair_count(self, similarities, positives, negatives):
         return ops.sum(ops.cast(positives, similarities.dtype), axis=1)
