@@ -2,7 +2,8 @@
 
 Every image of the split is a query against all its others. In-Shop's test queries
 search its gallery, and with --gallery the queries search all images of other data,
-whose classes are matched by name: photos by sketches, say.
+whose classes are matched by name: photos by sketches, say. --engine scann finds most
+neighbours rather than all, and prints how many: engine_recall_at_K.
 
 Metrics are those of metrics.evaluate: recall_at_k precision_at_k share_found_at_k
 map_at_k ndcg_at_k r_precision map_at_r mrr map_at_all voc_map_at_all, and by k-means
@@ -60,6 +61,8 @@ def add_arguments(parser):
     add_option(parser, "--ties", "index", "which of equals comes first", choices=ties)
     averages = ("micro", "macro")
     add_option(parser, "--average", "micro", "over queries or classes", averages)
+    engines = ("exact", "scann")  # the latter for millions of images
+    add_option(parser, "--engine", "exact", "what finds neighbours", engines)
     add_option(parser, "--seed", 0, "of the first k-means")
     add_option(parser, "--repeats", 1, "how often k-means runs, each with a new seed")
     parser.add_argument(
@@ -85,7 +88,6 @@ def run(args):
         queries, gallery = pack, read_pack(args.gallery, verbose)
 
     from kerasdml import metrics, reports, zoo
-    from kerasdml.metrics.evaluate import CLUSTERED
 
     embedder = zoo.load(args.model)
     similarity = args.similarity or similarity_of(args.model)
@@ -102,24 +104,14 @@ def run(args):
         similarity=similarity,
         ties=args.ties,
         average=args.average,
+        engine=args.engine,
         seed=args.seed,
         repeats=args.repeats,
+        verbose=verbose,
     )
-    protocol = [
-        describe_queries(queries, gallery, split_of(args), similarity),
-        f"lone queries: {metrics.lone_queries(labels, found_labels)}, "
-        f"ties: {args.ties}, average: {args.average}",
-    ]
-    if {*args.metrics} & {*CLUSTERED}:
-        seeds = ", ".join(str(args.seed + i) for i in range(args.repeats))
-        protocol.append(f"k-means: {count_classes(queries)} clusters, seeds: {seeds}")
-    if args.json:
-        print(
-            json.dumps({"protocol": "; ".join(protocol), "metrics": scores}, indent=2)
-        )
-    else:
-        print("\n".join(protocol))
-        print(as_lines(scores))
+    lone = metrics.lone_queries(labels, found_labels)
+    protocol = protocol_of(args, queries, gallery, similarity, lone)
+    show(protocol, scores, args.json)
     if args.report is not None:
         reports.write(
             args.report,
@@ -137,6 +129,31 @@ def run(args):
             seed=args.seed,
             verbose=verbose,
         )
+
+
+def protocol_of(args, queries, gallery, similarity, lone):
+    """Returns how the scores were measured, a list of lines."""
+    from kerasdml.metrics.evaluate import CLUSTERED
+
+    protocol = [
+        describe_queries(queries, gallery, split_of(args), similarity),
+        f"lone queries: {lone}, ties: {args.ties}, average: {args.average}, "
+        f"engine: {args.engine}",
+    ]
+    if {*args.metrics} & {*CLUSTERED}:
+        seeds = ", ".join(str(args.seed + i) for i in range(args.repeats))
+        protocol.append(f"k-means: {count_classes(queries)} clusters, seeds: {seeds}")
+    return protocol
+
+
+def show(protocol, scores, as_json):
+    """Prints the scores and how they were measured."""
+    if as_json:
+        found = {"protocol": "; ".join(protocol), "metrics": scores}
+        print(json.dumps(found, indent=2))
+    else:
+        print("\n".join(protocol))
+        print(as_lines(scores))
 
 
 def as_lines(scores):

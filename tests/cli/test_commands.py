@@ -91,7 +91,9 @@ def test_evaluate_prints_its_protocol_and_its_metrics(photos, embedder):
         "18 images of 3 classes (split: test), each a query against all others, "
         "similarity: cosine"
     )
-    assert lines[start + 1] == "lone queries: 0, ties: index, average: micro"
+    assert lines[start + 1] == (
+        "lone queries: 0, ties: index, average: micro, engine: exact"
+    )
     names = "recall_at_1 recall_at_5 precision_at_1 precision_at_5 r_precision map_at_r"
     assert [line.split()[0] for line in lines[start + 2 :]] == names.split()
 

@@ -92,12 +92,18 @@ def test_another_gallery_is_matched_by_names(photos, embedder, tmp_path):
 def test_clusters_only_if_asked_and_tells_the_seeds(photos, embedder):
     words = "--metrics nmi mrr --repeats 2 --seed 3 --average macro --ties pessimistic"
     shown = run("evaluate", embedder, photos, *words.split())
-    assert (
-        "ties: pessimistic, average: macro\nk-means: 3 clusters, seeds: 3, 4" in shown
-    )
+    assert "ties: pessimistic, average: macro, engine: exact\n" in shown
+    assert "k-means: 3 clusters, seeds: 3, 4\n" in shown
     lines = shown.splitlines()[-3:]
     assert [line.split()[0] for line in lines] == ["nmi", "nmi_std", "mrr"]
     assert "k-means" not in run("evaluate", embedder, photos, "--metrics", "mrr")
+
+
+def test_an_approximate_engine_tells_what_it_finds(photos, embedder):
+    words = "--engine scann --split all --metrics recall_at_k --ks 1 5 --json"
+    shown = json.loads(run("evaluate", embedder, photos, *words.split()))
+    assert shown["protocol"].endswith("engine: scann")
+    assert {"engine_recall_at_1", "engine_recall_at_5"} < shown["metrics"].keys()
 
 
 def test_an_unknown_metric_is_refused_with_the_known_ones(refuse, photos, embedder):
