@@ -17,13 +17,14 @@ def listed(similarities, relevant, ties, depth):
     return found + [False] * (depth - len(found))
 
 
-@pytest.mark.parametrize("depth", [1, 2, 5, 11, 12])
+# Of 12 items few are relevant to a query, of 90 many.
+@pytest.mark.parametrize("size, depth", [(12, 1), (12, 5), (12, 12), (90, 7), (90, 90)])
 @pytest.mark.parametrize("ties", ["index", "optimistic", "pessimistic"])
-def test_agrees_with_a_sorted_list(ties, depth):
-    # Of four values and what is left out, ties are everywhere, at the end as well.
+def test_agrees_with_a_sorted_list(ties, size, depth):
+    # Of few values and what is left out, ties are everywhere, at the end as well.
     rng = np.random.default_rng(0)
-    values = rng.choice([0.0, 1.0, 2.0, 3.0, -np.inf], size=(200, 12))
-    gallery_codes, codes = rng.integers(3, size=12), rng.integers(4, size=200)
+    values = rng.choice([*np.arange(size / 3), -np.inf], size=(200, size))
+    gallery_codes, codes = rng.integers(3, size=size), rng.integers(4, size=200)
     expected = [
         listed(row, gallery_codes == code, ties, depth)
         for row, code in zip(values, codes, strict=True)
