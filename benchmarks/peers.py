@@ -178,7 +178,7 @@ class Worker:
         until = time.time() + SECONDS_AT_MOST
         while time.time() < until and self._process.is_alive():
             if self._pipe.poll(0.01):
-                with contextlib.suppress(EOFError):
+                with contextlib.suppress(EOFError, ConnectionResetError):
                     return self._pipe.recv()
         return None
 
@@ -283,15 +283,18 @@ def _status(field):
     return 1024 * int(next(x for x in lines if x.startswith(field)).split()[1])
 
 
+def version(module):
+    """Returns the version of a module that may be missing, or of another package."""
+    names = importlib.metadata.packages_distributions().get(module, [])
+    return importlib.metadata.version(names[0]) if names else ""
+
+
 def write(rows, path):
     run = {
         "cores": os.cpu_count(),
         "kerasdml": kerasdml.__version__,
         "date": datetime.date.today().isoformat(),
-        **{
-            name: importlib.metadata.version(name)
-            for name in ("tensorflow", "torch", "pytorch-metric-learning")
-        },
+        **{name: version(name) for name in ("tensorflow", "torch", *MODULES.values())},
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", newline="") as file:
