@@ -12,6 +12,7 @@ of the batch, there is a size it cannot do.
     python benchmarks/peers.py --sizes 512 --only NTXent
     python benchmarks/peers.py --csv benchmarks/results/peers.csv
 
+Rows that the file has are skipped, so that it can go on in pieces.
 TensorFlow Addons is compared where it is installed (Python 3.11).
 """
 
@@ -66,9 +67,9 @@ def main():
     parser.add_argument("--sizes", type=int, nargs="+", default=[256, 512, 1024])
     parser.add_argument("--only", nargs="+", help="names of losses here")
     parser.add_argument("--rounds", type=int, default=5, help="turns of each")
-    parser.add_argument("--csv", type=pathlib.Path, help="file to write the rows to")
+    parser.add_argument("--csv", type=pathlib.Path, help="file to add the rows to")
     args = parser.parse_args()
-    rows = []
+    rows, there = [], rows_there(args.csv)
     for library in MODULES:
         if not installed(library):
             print(f"{MODULES[library]} is not installed")
@@ -77,10 +78,12 @@ def main():
             if args.only and type(case.loss).__name__ not in args.only:
                 continue
             for size in args.sizes:
+                if (f"{library} {case}", str(size)) in there:
+                    continue
                 rows.append(compare(library, number, case, size, args.rounds))
                 print(line_of(rows[-1]), flush=True)
                 if args.csv:
-                    write(rows, args.csv)
+                    add(rows[-1], args.csv)
     wrong = [row for row in rows if row["agrees"] is False]
     slower = [row for row in rows if row["times_as_fast"] and row["times_as_fast"] < 1]
     if wrong or slower:
@@ -289,7 +292,15 @@ def version(module):
     return importlib.metadata.version(names[0]) if names else ""
 
 
-def write(rows, path):
+def rows_there(path):
+    """Returns what the file has: `(theirs, batch)` of each row."""
+    if path is None or not path.exists():
+        return set()
+    with path.open() as lines:
+        return {(row["theirs"], row["batch"]) for row in csv.DictReader(lines)}
+
+
+def add(row, path):
     run = {
         "cores": os.cpu_count(),
         "kerasdml": kerasdml.__version__,
@@ -297,10 +308,12 @@ def write(rows, path):
         **{name: version(name) for name in ("tensorflow", "torch", *MODULES.values())},
     }
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, [*rows[0], *run], lineterminator="\n")
-        writer.writeheader()
-        writer.writerows({**row, **run} for row in rows)
+    new = not path.exists()
+    with path.open("a", newline="") as file:
+        writer = csv.DictWriter(file, [*row, *run], lineterminator="\n")
+        if new:
+            writer.writeheader()
+        writer.writerow({**row, **run})
 
 
 if __name__ == "__main__":
