@@ -3,20 +3,8 @@
 import inspect
 
 from kerasdml.metrics.clustering import clustering
-from kerasdml.metrics.retrieval import retrieval
+from kerasdml.metrics.retrieval import RANKED, retrieval
 
-_RANKED = (
-    "recall_at_k",
-    "precision_at_k",
-    "share_found_at_k",
-    "map_at_k",
-    "ndcg_at_k",
-    "r_precision",
-    "map_at_r",
-    "mrr",
-    "map_at_all",
-    "voc_map_at_all",
-)
 _OPTIONS = inspect.signature(retrieval).parameters.keys()
 CLUSTERED = ("nmi", "ami", "pairwise_f1", "rand", "adjusted_rand")
 
@@ -76,7 +64,7 @@ def evaluate(
     if unknown:  # also where nothing is ranked
         raise TypeError(f"Arguments not recognized: {', '.join(sorted(unknown))}.")
     values = {}
-    ranked = [name for name in metrics if name in _RANKED]
+    ranked = [name for name in metrics if name in RANKED]
     if ranked:
         values |= retrieval(
             embeddings,
@@ -115,7 +103,7 @@ def metric_names(metrics, ks):
     >>> metric_names(["recall_at_k", "nmi"], ks=[1, 10])
     ['recall_at_1', 'recall_at_10', 'nmi']
     """
-    known = (*_RANKED, *CLUSTERED)
+    known = (*RANKED, *CLUSTERED)
     if isinstance(metrics, str) or not metrics or not set(metrics) <= set(known):
         raise ValueError(
             f"`metrics` must be one or more of {', '.join(map(repr, known))}. "

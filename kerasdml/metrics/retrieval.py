@@ -34,6 +34,7 @@ _OF_ALL = {
     "map_at_all": map_at_all,
     "voc_map_at_all": voc_map_at_all,
 }
+RANKED = (*_AT_K, *_WITHIN_R, *_OF_ALL)
 
 
 def retrieval(
@@ -306,10 +307,9 @@ def _count_ignored(ignored, codes, gallery_codes, own):
 
 
 def _check_metrics(metrics):
-    known = [*_AT_K, *_WITHIN_R, *_OF_ALL]
-    if isinstance(metrics, str) or not metrics or not set(metrics) <= set(known):
+    if isinstance(metrics, str) or not metrics or not set(metrics) <= set(RANKED):
         raise ValueError(
-            f"`metrics` must be one or more of {', '.join(map(repr, known))}. "
+            f"`metrics` must be one or more of {', '.join(map(repr, RANKED))}. "
             f"Received: metrics={metrics!r}."
         )
 

@@ -114,7 +114,7 @@ def semi_hard_pairs(similarities, positives, negatives):
     farther = _taken(pairs[0], chosen) < _lowered(pairs[0])
     some = ops.logical_and(positives, ops.any(negatives, axis=1, keepdims=True))
     kept = ops.logical_and(some, farther)
-    return kept, _put(ops.cast(kept, "int32"), chosen) > 0
+    return kept, _put(ops.cast(kept, "int32"), chosen, kept) > 0
 
 
 def _raised(x):
@@ -267,9 +267,7 @@ def sums_of_rows(rows, columns, weights, most):
 
 def spread(x, columns, like):
     """Puts `x (q, m)` in its columns of as many as `like` has, in sum: `(q, r)`."""
-    q, r = ops.shape(like)
-    flat = (ops.reshape(y, (-1,)) for y in (x, _places(columns, like)))
-    return ops.reshape(ops.segment_sum(*flat, num_segments=q * r), (q, r))
+    return _put(x, _places(columns, like), like)
 
 
 def _repeated(step, state, times):
@@ -304,7 +302,7 @@ def _weights_by_sorting(values, positives, negatives, moved):
     pulls = positive * ops.cumsum(negative, axis=1)
     passed = ops.cumsum(positive, axis=1)
     pushes = negative * (passed[:, -1:] - passed)
-    return _put(ops.cast(pushes - pulls, keys.dtype), order)
+    return _put(ops.cast(pushes - pulls, keys.dtype), order, keys)
 
 
 def _chosen_by_sorting(values, positives, negatives, moved):
@@ -316,8 +314,8 @@ def _chosen_by_sorting(values, positives, negatives, moved):
     # Counting from the farthest, the last negative counted is the one to choose; where
     # none is counted yet, the first, which is the farthest of all.
     last = _places(ops.maximum(ops.cumsum(negative, axis=1) - 1, 0), keys)
-    counted = _put(negative * order, last)
-    return _taken(counted, _put(last, order))
+    counted = _put(negative * order, last, keys)
+    return _taken(counted, _put(last, order, keys))
 
 
 def _argmax(x, mask):
@@ -339,8 +337,8 @@ def _taken(x, places):
     return ops.take(ops.reshape(x, (-1,)), places)
 
 
-def _put(x, places):
-    """Returns `(q, r)` the entries of `x (q, r)` put in `places (q, r)`, in sum."""
-    q, r = ops.shape(x)
+def _put(x, places, like):
+    """Returns `x` put in `places` of an array of the shape of `like (q, r)`, in sum."""
+    q, r = ops.shape(like)
     flat = ops.reshape(x, (-1,)), ops.reshape(places, (-1,))
     return ops.reshape(ops.segment_sum(*flat, num_segments=q * r), (q, r))
