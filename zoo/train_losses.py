@@ -23,13 +23,10 @@ skipped, so that this can be stopped and go on.
 """
 
 import argparse
-import csv
 import dataclasses
-import datetime
 import itertools
 import os
 import pathlib
-import platform
 import time
 from collections.abc import Callable
 
@@ -37,13 +34,11 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import keras
 import numpy as np
-import tensorflow as tf
+import results
 
 import kerasdml
 from kerasdml import losses, miners, regularizers
 
-ROOT = pathlib.Path(__file__).resolve().parents[1]
-RESULTS = ROOT / "zoo/results.csv"
 RECIPE = "zoo/train_losses.py"
 SIZE, DIM, STEPS = 28, 64, 400
 
@@ -321,7 +316,7 @@ def main():
         if objective.data not in sets:
             sets[objective.data] = DATA[objective.data](pathlib.Path(folder))
         row = measure(name, objective, sets[objective.data], arguments)
-        append(row)
+        results.append(row)
         print(
             f"{name:<40} recall@1 {row['recall_at_1']:.4f}  "
             f"MAP@R {row['map_at_r']:.4f}  {row['seconds']:.0f} s",
@@ -336,22 +331,16 @@ def measure(name, objective, data, arguments):
     if objective.make:
         train(data.trained(embedder), objective, data, arguments)
     found = data.evaluate(embedder, objective.similarity)
-    return {
-        "name": name,
-        "recipe": RECIPE,
-        "seed": arguments.seed,
-        "data_set": data.name,
-        "split": f"{data.split}; no split chose the checkpoint",
-        "steps": arguments.steps,
-        "seconds": round(time.time() - start),
-        "recall_at_1": round(found["recall_at_1"], 4),
-        "recall_at_10": round(found["recall_at_10"], 4),
-        "r_precision": round(found["r_precision"], 4),
-        "map_at_r": round(found["map_at_r"], 4),
-        "hardware": f"{os.cpu_count()} CPU cores, {platform.machine()}",
-        "versions": f"tensorflow {tf.__version__}, keras {keras.__version__}",
-        "date": datetime.date.today().isoformat(),
-    }
+    return results.row(
+        name=name,
+        recipe=RECIPE,
+        seed=arguments.seed,
+        data_set=data.name,
+        split=f"{data.split}; no split chose the checkpoint",
+        steps=arguments.steps,
+        seconds=time.time() - start,
+        found={key: found[key] for key in results.RETRIEVAL},
+    )
 
 
 def train(embedder, objective, data, arguments):
@@ -535,16 +524,12 @@ def small(pack, size):
 
 
 def rows_there():
-    with RESULTS.open() as lines:
-        return {
-            (row["name"], row["seed"], row["steps"]) for row in csv.DictReader(lines)
-        }
+    return {(row["name"], row["seed"], row["steps"]) for row in results.rows(RECIPE)}
 
 
 def print_table():
     """Prints the rows as documentation shows them, the best of each data set first."""
-    with RESULTS.open() as lines:
-        rows = [row for row in csv.DictReader(lines) if row["recipe"] == RECIPE]
+    rows = results.rows(RECIPE)
     for data_set in dict.fromkeys(row["data_set"] for row in rows):
         print(f"\n{data_set}:\n\n| objective | recall@1 | MAP@R |\n|---|---|---|")
         own = [row for row in rows if row["data_set"] == data_set]
@@ -552,11 +537,6 @@ def print_table():
             recall, precision = (float(row[x]) for x in ("recall_at_1", "map_at_r"))
             longer = f", {row['steps']} steps" if row["steps"] != str(STEPS) else ""
             print(f"| {row['name']}{longer} | {recall:.3f} | {precision:.3f} |")
-
-
-def append(row):
-    with RESULTS.open("a", newline="") as lines:
-        csv.DictWriter(lines, row, lineterminator="\n").writerow(row)
 
 
 if __name__ == "__main__":

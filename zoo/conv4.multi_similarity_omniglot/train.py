@@ -59,6 +59,7 @@ def main():
         "hardware": f"{os.cpu_count()} CPU cores, {platform.machine()}",
         "versions": f"tensorflow {tf.__version__}, keras {keras.__version__}",
         "date": datetime.date.today().isoformat(),
+        "figures": "",  # of other kinds; there are none
     }
     arguments.out.mkdir(parents=True, exist_ok=True)
     embedder.save(arguments.out / f"{NAME}.keras")

@@ -1,0 +1,191 @@
+"""Time and state of methods that remember, generate or teach, beside their base loss.
+
+A step is a whole step of training of a linear embedder from 64 to d numbers, compiled,
+with the data set in memory. The ratio is the median over rounds in which the two take
+turns. State is what the method adds to the checkpoint, in bytes.
+
+    python benchmarks/methods.py --csv benchmarks/results/methods.csv
+    python benchmarks/methods.py --only MemoryBank --batches 128
+    python benchmarks/methods.py --csv benchmarks/results/methods.csv --table
+
+`--csv` adds rows to the file and skips those that are there.
+"""
+
+import argparse
+import csv
+import dataclasses
+import datetime
+import os
+import pathlib
+import statistics
+import time
+from collections.abc import Callable
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import keras
+import numpy as np
+
+import kerasdml
+from kerasdml import losses
+
+INPUTS = 64
+SECONDS_A_TURN = 0.3
+# What the methods hold per class is measured at the classes of Stanford Online Products,
+# and at many.
+CLASSES = 11_318, 100_000
+
+
+@dataclasses.dataclass
+class Case:
+    """A method beside its base.
+
+    Attributes:
+        with_method: Function of `(embedder, classes)` that returns a compiled model.
+        base: Function of `(embedder, classes)` that returns the model without it.
+        fields: Function of `(batch, classes)` that returns what `y` has beside
+            `label`, arrays by name.
+        per_class: Whether its state grows with the classes.
+    """
+
+    with_method: Callable
+    base: Callable
+    fields: Callable = lambda batch, classes: {}
+    per_class: bool = False
+
+
+def compiled(make_loss):
+    """Returns a function `(embedder, classes)` to a model compiled with a loss."""
+
+    def make(embedder, classes):
+        model = kerasdml.MetricModel(embedder)
+        model.compile(keras.optimizers.SGD(0.01), loss=make_loss(classes))
+        return model
+
+    return make
+
+
+plain = compiled(lambda classes: losses.MultiSimilarity())
+
+CASES = {}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--batches", type=int, nargs="+", default=[128, 512])
+    parser.add_argument("--dim", type=int, default=512)
+    parser.add_argument("--only", nargs="+", choices=CASES, default=list(CASES))
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--csv", type=pathlib.Path, help="file to add the rows to")
+    parser.add_argument("--table", action="store_true", help="print the file's rows")
+    args = parser.parse_args()
+    if args.table:
+        print_table(args.csv)
+        return
+    there = rows_in(args.csv)
+    for name in args.only:
+        case = CASES[name]
+        for classes in CLASSES if case.per_class else CLASSES[:1]:
+            for batch in args.batches:
+                what = {"method": name, "batch": batch, "dim": args.dim}
+                what |= {"classes": classes if case.per_class else ""}
+                if tuple(map(str, what.values())) in there:
+                    continue
+                row = what | measure(case, batch, args.dim, classes, args.rounds)
+                print("  ".join(f"{key} {value}" for key, value in row.items()))
+                if args.csv:
+                    add(row, args.csv)
+
+
+def measure(case, batch, dim, classes, rounds):
+    """Returns the time of a step, beside its base's, and the state it adds."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(batch, INPUTS)).astype("float32")
+    y = {"label": np.repeat(np.arange(batch // 4), 4)}
+    y |= case.fields(batch, classes)
+    steps, states = [], []
+    for make in (case.with_method, case.base):
+        model = make(embedder(dim), classes)
+        steps.append(step_of(model, x, y))
+        states.append(state_of(model))
+    calls = [max(1, round(SECONDS_A_TURN / seconds(step, 3))) for step in steps]
+    turns = [
+        [seconds(*pair) for pair in zip(steps, calls, strict=True)]
+        for _ in range(rounds)
+    ]
+    ours, bare = (1e3 * statistics.median(x) for x in zip(*turns, strict=True))
+    return {
+        "times_the_base": round(statistics.median(a / b for a, b in turns), 2),
+        "milliseconds": round(ours, 2),
+        "base_milliseconds": round(bare, 2),
+        "state_bytes": states[0] - states[1],
+    }
+
+
+def embedder(dim):
+    return keras.Sequential([keras.Input((INPUTS,)), keras.layers.Dense(dim)])
+
+
+def step_of(model, x, y):
+    """Returns a function that takes one compiled step of training."""
+    model.make_train_function()
+    model.train_on_batch(x, y)
+
+    def step():
+        model.train_on_batch(x, y)
+
+    return step
+
+
+def state_of(model):
+    return sum(
+        int(np.prod(weight.shape)) * np.dtype(str(weight.dtype)).itemsize
+        for weight in model.weights
+    )
+
+
+def seconds(step, calls):
+    step()
+    start = time.perf_counter()
+    for _ in range(calls):
+        step()
+    return (time.perf_counter() - start) / calls
+
+
+KEY = ("method", "batch", "dim", "classes")
+
+
+def rows_in(path):
+    if path is None or not path.exists():
+        return set()
+    with path.open() as lines:
+        return {tuple(row[name] for name in KEY) for row in csv.DictReader(lines)}
+
+
+def print_table(path):
+    with path.open() as lines:
+        rows = list(csv.DictReader(lines))
+    heads = [*KEY, "times_the_base", "milliseconds", "state_bytes"]
+    print(f"| {' | '.join(heads)} |\n|{'---|' * len(heads)}")
+    for row in rows:
+        print(f"| {' | '.join(row[name] for name in heads)} |")
+
+
+def add(row, path):
+    run = {
+        "backend": keras.backend.backend(),
+        "cores": os.cpu_count(),
+        "kerasdml": kerasdml.__version__,
+        "keras": keras.__version__,
+        "date": datetime.date.today().isoformat(),
+    }
+    new = not path.exists()
+    with path.open("a", newline="") as file:
+        writer = csv.DictWriter(file, [*row, *run], lineterminator="\n")
+        if new:
+            writer.writeheader()
+        writer.writerow({**row, **run})
+
+
+if __name__ == "__main__":
+    main()
