@@ -31,7 +31,7 @@ from kerasdml import losses
 
 INPUTS = 64
 SECONDS_A_TURN = 0.3
-# What the methods hold per class is measured at the classes of Stanford Online Products,
+# What methods hold of each class is measured at those of Stanford Online Products,
 # and at many.
 CLASSES = 11_318, 100_000
 
