@@ -4,6 +4,7 @@ from kerasdml.metrics.calibration import Calibration, CutPoint, calibrate
 from kerasdml.metrics.centroid_accuracy import centroid_accuracy
 from kerasdml.metrics.clustering import cluster_agreement, clustering
 from kerasdml.metrics.evaluate import evaluate
+from kerasdml.metrics.gaussian_mixture import gaussian_mixture
 from kerasdml.metrics.kmeans import kmeans
 from kerasdml.metrics.map_at_all import map_at_all, voc_map_at_all
 from kerasdml.metrics.map_at_k import map_at_k
@@ -29,6 +30,7 @@ __all__ = [
     "clustering",
     "evaluate",
     "fold_accuracy",
+    "gaussian_mixture",
     "graded_ndcg_at_k",
     "kmeans",
     "lone_queries",

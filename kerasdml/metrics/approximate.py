@@ -13,7 +13,7 @@ SIMILARITIES = {
 }
 
 # Queries at a time, of which an index searches as many at once as memory allows.
-CHUNK_SIZE = 4096
+_CHUNK_SIZE = 4096
 
 # Queries whose lists are compared with the exact ones.
 _SAMPLE = 1000
@@ -43,11 +43,15 @@ class ApproximateEngine:
         self.similarity = similarity
         self.own = own
 
-    def ranked_relevance(self, queries, codes, gallery_codes, *, depth, chunk_size):
+    def ranked_relevance(
+        self, queries, codes, gallery_codes, *, depth, chunk_size, advance
+    ):
         """Yields `(rows, relevance)` as the exact engine does; ties in any order."""
+        chunk_size = chunk_size or _CHUNK_SIZE
         for start in range(0, len(queries), chunk_size):
             rows = slice(start, min(start + chunk_size, len(queries)))
             nearest = self._nearest(queries[rows], np.r_[rows], depth)
+            advance(len(nearest))
             yield rows, gallery_codes[nearest] == codes[rows][:, None]
 
     def recall(self, queries, ks):

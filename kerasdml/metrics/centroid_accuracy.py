@@ -2,12 +2,12 @@
 
 import numpy as np
 
-from kerasdml.metrics.retrieval import (
+from kerasdml.metrics.checks import (
     check_embeddings,
     check_labels,
     queries_are_gallery,
-    retrieval,
 )
+from kerasdml.metrics.retrieval import retrieval
 
 
 def centroid_accuracy(

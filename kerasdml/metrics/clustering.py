@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from kerasdml.metrics.checks import check_embeddings, check_labels
 from kerasdml.metrics.kmeans import kmeans
-from kerasdml.metrics.retrieval import check_embeddings, check_labels
 
 
 def clustering(

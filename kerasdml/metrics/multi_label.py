@@ -4,16 +4,16 @@ import keras
 import numpy as np
 from keras import ops
 
-from kerasdml.metrics.map_at_k import map_at_k
-from kerasdml.metrics.ndcg import graded_ndcg_at_k
-from kerasdml.metrics.ranking import default_chunk_size, ranked_indices
-from kerasdml.metrics.retrieval import (
+from kerasdml.metrics.checks import (
     check_embeddings,
     check_ks,
     check_options,
     check_same_size,
     queries_are_gallery,
 )
+from kerasdml.metrics.map_at_k import map_at_k
+from kerasdml.metrics.ndcg import graded_ndcg_at_k
+from kerasdml.metrics.ranking import default_chunk_size, ranked_indices
 
 
 def multi_label_retrieval(

@@ -3,12 +3,12 @@
 import numpy as np
 from keras import ops
 
-from kerasdml.metrics.ranking import default_chunk_size
-from kerasdml.metrics.retrieval import (
+from kerasdml.metrics.checks import (
     check_embeddings,
     check_labels,
     queries_are_gallery,
 )
+from kerasdml.metrics.ranking import default_chunk_size
 from kerasdml.ops import check_similarity, similarities
 
 

@@ -5,8 +5,8 @@ from typing import NamedTuple
 import numpy as np
 from keras import ops
 
+from kerasdml.metrics.checks import check_embeddings, check_labels
 from kerasdml.metrics.ranking import default_chunk_size
-from kerasdml.metrics.retrieval import check_embeddings, check_labels
 from kerasdml.ops import check_similarity, exp_at_origin, normalize, similarities
 
 

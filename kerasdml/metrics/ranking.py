@@ -1,16 +1,21 @@
 """Ranked lists of a gallery, exact, a chunk of queries at a time."""
 
+import keras
 import numpy as np
 from keras import ops
 
-from kerasdml.metrics.comparison import BLOCK, comparison
+from kerasdml.metrics.comparison import BLOCK, comparison, first_copies
 from kerasdml.metrics.sorted_ranks import SortedRanks
+from kerasdml.metrics.symmetric_ranks import SymmetricRanks
+from kerasdml.ops import normalize
 
 TIES = ("index", "optimistic", "pessimistic")
 
 
 # Longer lists of larger galleries are ranked by sorted values, which costs less there.
 _LONG, _LARGE = 128, 2048
+# Relevant items a query, up to which counting what is nearer costs less than sorting.
+_FEW = 32
 
 
 def default_chunk_size(gallery_size):
@@ -28,8 +33,9 @@ def ranked_relevance(
     ties,
     own,
     depth,
-    chunk_size,
+    chunk_size=None,
     ignored=None,
+    advance=lambda queries: None,
 ):
     """Ranks the gallery for every query, nearest first.
 
@@ -45,19 +51,29 @@ def ranked_relevance(
             index; "optimistic", a relevant one; "pessimistic", an irrelevant one.
         own: Whether query `i` is item `i` of the gallery and left out of its list.
         depth: Length of the lists.
-        chunk_size: Queries at a time.
+        chunk_size: Queries at a time; None: what suits the sizes.
         ignored: `(q, m)` items left out of each query's list, -1 for none; or None.
+        advance: Function that is called with the number of queries just ranked, or with
+            as large a part of the work.
 
     Yields:
         `(rows, relevance)`: a slice of the queries, and for them `(rows, depth)`
         booleans, whether the item at that rank is of the query's class. A list that
         runs out of items ends in False.
     """
+    if own and ignored is None and chunk_size is None:
+        embeddings = _for_tiles(gallery, gallery_codes, similarity)
+        if embeddings is not None:
+            ranks = SymmetricRanks(embeddings, codes, ties)(advance)
+            yield from _listed(ranks, depth)
+            return
+    chunk_size = chunk_size or default_chunk_size(len(gallery))
     blocks = _blocks(queries, gallery, similarity, own, ignored, chunk_size)
     if depth > _LONG and len(gallery) > _LARGE:
         ranks = SortedRanks(gallery_codes, ties, depth)
         for rows, similarities in blocks:
             yield rows, ranks(ops.convert_to_numpy(similarities), codes[rows])
+            advance(len(similarities))
         return
     rank = _rank_by_index if ties == "index" else _rank_by_relevance
     codes = ops.convert_to_tensor(codes)
@@ -67,6 +83,40 @@ def ranked_relevance(
             similarities, codes[rows], gallery_codes, depth=depth, ties=ties
         )
         yield rows, ops.convert_to_numpy(relevance)
+        advance(len(relevance))
+
+
+def _for_tiles(gallery, codes, similarity):
+    """Returns what `SymmetricRanks` takes, or None where it is not of use.
+
+    An accelerator would wait for the counting; sorting is faster where classes are
+    large; and copies need one product for all of them, to tie.
+    """
+    if (
+        similarity not in ("cosine", "dot")
+        or len(gallery) <= _LARGE
+        or isinstance(gallery, np.memmap)
+        or np.bincount(codes).max() - 1 > _FEW
+        or not all(x.startswith("cpu") for x in keras.distribution.list_devices())
+    ):
+        return None
+    copies = first_copies(gallery)
+    if (codes[copies] != codes).any():
+        return None
+    return (
+        ops.convert_to_numpy(normalize(gallery)) if similarity == "cosine" else gallery
+    )
+
+
+def _listed(ranks, depth):
+    """Yields ranks of relevant items, `(n, most)`, as lists, slice by slice."""
+    step = max(1, BLOCK // depth)
+    for start in range(0, len(ranks), step):
+        rows = slice(start, min(start + step, len(ranks)))
+        relevance = np.zeros((rows.stop - start, depth + 1), bool)
+        places = np.minimum(ranks[rows], depth)  # the last column is of no list
+        np.put_along_axis(relevance, places, True, axis=1)
+        yield rows, relevance[:, :-1]
 
 
 def ranked_indices(

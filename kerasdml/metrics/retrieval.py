@@ -1,12 +1,19 @@
 """Retrieval metrics of a whole set."""
 
-import numbers
-
 import keras
 import numpy as np
 
-from kerasdml.metrics.approximate import CHUNK_SIZE, SIMILARITIES, ApproximateEngine
-from kerasdml.metrics.comparison import in_pieces
+from kerasdml.metrics.approximate import SIMILARITIES, ApproximateEngine
+from kerasdml.metrics.checks import (
+    check_embeddings,
+    check_ignored,
+    check_ks,
+    check_labels,
+    check_options,
+    check_same_size,
+    queries_are_gallery,
+)
+from kerasdml.metrics.codes import count_ignored, count_relevant, encode_both
 from kerasdml.metrics.map_at_all import map_at_all, voc_map_at_all
 from kerasdml.metrics.map_at_k import map_at_k
 from kerasdml.metrics.map_at_r import map_at_r
@@ -14,10 +21,9 @@ from kerasdml.metrics.mrr import mrr
 from kerasdml.metrics.ndcg import ndcg_at_k
 from kerasdml.metrics.precision import precision_at_k
 from kerasdml.metrics.r_precision import r_precision
-from kerasdml.metrics.ranking import TIES, default_chunk_size, ranked_relevance
+from kerasdml.metrics.ranking import ranked_relevance
 from kerasdml.metrics.recall import recall_at_k
 from kerasdml.metrics.share_found import share_found_at_k
-from kerasdml.ops import check_similarity
 
 # Each a function of the ranked lists, of R, and in the first of k. The first need lists
 # as long as k, the second as the largest R, the third as the gallery.
@@ -107,7 +113,9 @@ def retrieval(
             "squared_euclidean"; it takes no `ignored` and no metric that ranks a whole
             gallery.
         chunk_size: Queries compared with the gallery at a time, >= 1. None: as many
-            as make 32 MiB of similarities, or 4096 with "scann".
+            as make 32 MiB of similarities, or 4096 with "scann"; where the queries are
+            the gallery, on the CPU, by cosine or dot product and with few items a
+            class, squares of 2040 × 2040, each computed once for both its sides.
         verbose: 0 is silent, 1 shows a progress bar.
 
     Returns:
@@ -152,12 +160,12 @@ def retrieval(
         gallery = check_embeddings("gallery", gallery, mapped=True)
         gallery_labels = check_labels("gallery_labels", gallery_labels, len(gallery))
         check_same_size(queries, gallery)
-    codes, gallery_codes = _encode(labels, gallery_labels)
-    counts = _count_relevant(codes, gallery_codes, own)
+    codes, gallery_codes = encode_both(labels, gallery_labels)
+    counts = count_relevant(codes, gallery_codes, own)
     longest = shortest = len(gallery) - own
     if ignored is not None:
         ignored = check_ignored(ignored, len(queries), len(gallery))
-        left_out, relevant = _count_ignored(ignored, codes, gallery_codes, own)
+        left_out, relevant = count_ignored(ignored, codes, gallery_codes, own)
         counts = counts - relevant
         longest, shortest = longest - left_out.min(), shortest - left_out.max()
     ks = ks if any(name in _AT_K for name in metrics) else ()
@@ -165,9 +173,10 @@ def retrieval(
     _check_not_all_lone(counts, lone)
 
     depth = _depth(metrics, ks, counts, longest)
+    bar = keras.utils.Progbar(len(queries), verbose=verbose)
     exact = engine == "exact"
+    options = {"depth": depth, "chunk_size": chunk_size, "advance": bar.add}
     if exact:
-        chunk_size = chunk_size or default_chunk_size(len(gallery))
         chunks = ranked_relevance(
             queries,
             codes,
@@ -176,21 +185,15 @@ def retrieval(
             similarity=similarity,
             ties=ties,
             own=own,
-            depth=depth,
-            chunk_size=chunk_size,
             ignored=ignored,
+            **options,
         )
     else:
-        chunk_size = chunk_size or CHUNK_SIZE
         approximate = ApproximateEngine(engine, gallery, similarity, own)
-        chunks = approximate.ranked_relevance(
-            queries, codes, gallery_codes, depth=depth, chunk_size=chunk_size
-        )
-    bar = keras.utils.Progbar(-(-len(queries) // chunk_size), verbose=verbose)
-    scores = []
-    for rows, relevance in chunks:
-        scores.append(_score(metrics, relevance, counts[rows], ks))
-        bar.add(1)
+        chunks = approximate.ranked_relevance(queries, codes, gallery_codes, **options)
+    scores = [
+        _score(metrics, relevance, counts[rows], ks) for rows, relevance in chunks
+    ]
     result = {}
     for name in scores[0]:
         counted = _counted(name, counts, lone)
@@ -224,8 +227,8 @@ def lone_queries(labels, gallery_labels=None):
     labels = check_labels("labels", labels)
     if not own:
         gallery_labels = check_labels("gallery_labels", gallery_labels)
-    codes = _encode(labels, labels if own else gallery_labels)
-    return int(np.sum(_count_relevant(*codes, own) == 0))
+    codes = encode_both(labels, labels if own else gallery_labels)
+    return int(np.sum(count_relevant(*codes, own) == 0))
 
 
 def _depth(metrics, ks, counts, gallery_size):
@@ -264,48 +267,6 @@ def _averaged(values, codes, labels, average):
     return dict(zip(labels[first].tolist(), means.tolist(), strict=True))
 
 
-def _encode(labels, gallery_labels):
-    """Returns the labels of both as int32 codes: 0 … c-1, equal where labels are.
-
-    On the host, because a tensor would round or wrap large ids and refuse strings.
-    """
-    # As objects, since NumPy would turn 1 beside "1" into "1", and mixed signed and
-    # unsigned integers into floats.
-    if labels.dtype != gallery_labels.dtype:
-        labels, gallery_labels = labels.astype(object), gallery_labels.astype(object)
-    try:
-        _, codes = np.unique(
-            np.concatenate([labels, gallery_labels]), return_inverse=True
-        )
-    except TypeError as error:
-        raise ValueError(
-            "`labels` and `gallery_labels` must be of one kind, integers or strings. "
-            f"Received a mixture: {error}."
-        ) from error
-    codes = codes.astype("int32")
-    return codes[: len(labels)], codes[len(labels) :]
-
-
-def _count_relevant(codes, gallery_codes, own):
-    """Returns R, the relevant gallery items of each query, `(q,)`."""
-    sizes = np.bincount(gallery_codes, minlength=codes.max(initial=-1) + 1)
-    return sizes[codes] - own
-
-
-def _count_ignored(ignored, codes, gallery_codes, own):
-    """Returns how many items of each query are ignored, and how many relevant ones.
-
-    Each item once, however often it is named, and the query itself never.
-    """
-    ignored = np.sort(ignored, axis=1)
-    counted = ignored >= 0
-    counted[:, 1:] &= ignored[:, 1:] != ignored[:, :-1]
-    if own:
-        counted &= ignored != np.arange(len(ignored))[:, None]
-    relevant = counted & (gallery_codes[ignored] == codes[:, None])
-    return counted.sum(axis=1), relevant.sum(axis=1)
-
-
 def _check_metrics(metrics):
     if isinstance(metrics, str) or not metrics or not set(metrics) <= set(RANKED):
         raise ValueError(
@@ -333,115 +294,6 @@ def _check_engine(engine, metrics, similarity, ties, ignored):
                 f"An index as `engine` cannot do what `{name}` asks for: it finds "
                 f"short lists, by {', '.join(map(repr, SIMILARITIES))}, ties in any "
                 f'order. Received: {name}={value!r}. `engine="exact"` can.'
-            )
-
-
-def check_options(*, similarity, lone, chunk_size, ties="index", average="micro"):
-    check_similarity(similarity)
-    for name, value, allowed in [
-        ("ties", ties, TIES),
-        ("lone", lone, (None, "exclude", "zero")),
-        ("average", average, ("micro", "macro", "class")),
-    ]:
-        if value not in allowed:
-            raise ValueError(
-                f"`{name}` must be one of {', '.join(map(repr, allowed))}. "
-                f"Received: {name}={value!r}."
-            )
-    if chunk_size is not None and chunk_size < 1:
-        raise ValueError(
-            f"`chunk_size` must be at least 1. Received: chunk_size={chunk_size}."
-        )
-
-
-def queries_are_gallery(gallery, gallery_labels, *, labels="gallery_labels"):
-    if (gallery is None) != (gallery_labels is None):
-        given, missing = "gallery", labels
-        if gallery is None:
-            given, missing = missing, given
-        raise ValueError(
-            f"`gallery` and `{labels}` must be given together. "
-            f"Received `{given}` without `{missing}`."
-        )
-    return gallery is None
-
-
-def check_embeddings(name, embeddings, *, mapped=False):
-    """Returns the embeddings as a float32 array, or raises.
-
-    With `mapped`, those in a memory-mapped file are returned as they are.
-    """
-    if not (mapped and isinstance(embeddings, np.memmap)):
-        embeddings = np.asarray(embeddings, "float32")
-    if embeddings.ndim != 2 or 0 in embeddings.shape:
-        raise ValueError(
-            f"`{name}` must have the shape `(n, d)`, with at least one row and column. "
-            f"Received: {name} of shape {embeddings.shape}."
-        )
-    finite = [np.isfinite(piece).all(axis=1) for piece in in_pieces(embeddings)]
-    bad = np.flatnonzero(~np.concatenate(finite))
-    if bad.size:
-        raise ValueError(
-            f"`{name}` must be finite, but {bad.size} of {len(embeddings)} rows hold "
-            f"NaN or infinity, row {bad[0]} first. Has training diverged?"
-        )
-    return embeddings
-
-
-def check_same_size(queries, gallery):
-    if queries.shape[1] != gallery.shape[1]:
-        raise ValueError(
-            "`embeddings` and `gallery` must have the same embedding size. "
-            f"Received: {queries.shape[1]} and {gallery.shape[1]}."
-        )
-
-
-def check_labels(name, labels, count=None):
-    """Returns the labels as an array `(n,)`, or raises."""
-    labels = np.asarray(labels)
-    if labels.ndim == 2 and labels.shape[1] == 1:
-        labels = labels[:, 0]  # as Keras' own data sets have them
-    if labels.ndim != 1 or count not in (None, len(labels)):
-        raise ValueError(
-            f"`{name}` must have one label per embedding, the shape "
-            f"`({'n' if count is None else count},)`. "
-            f"Received: {name} of shape {labels.shape}."
-        )
-    if labels.dtype.kind not in "biuSUO":
-        raise ValueError(
-            f"`{name}` must be integers or strings: floats would merge large ids. "
-            f"Received: {name} of dtype {labels.dtype}."
-        )
-    return labels
-
-
-def check_ignored(ignored, queries, gallery_size):
-    """Returns the indices as an array `(queries, m)`, or raises."""
-    ignored = np.asarray(ignored)
-    if ignored.ndim != 2 or len(ignored) != queries or ignored.dtype.kind not in "iu":
-        raise ValueError(
-            f"`ignored` must be integers, a row per query, the shape `({queries}, m)`. "
-            f"Received: ignored of shape {ignored.shape} and dtype {ignored.dtype}."
-        )
-    if ignored.size and not -1 <= ignored.min() <= ignored.max() < gallery_size:
-        raise ValueError(
-            "`ignored` must be indices of the gallery, from 0 to "
-            f"{gallery_size - 1}, or -1 for none. "
-            f"Received: from {ignored.min()} to {ignored.max()}."
-        )
-    return ignored.astype("int64")
-
-
-def check_ks(ks, gallery_size):
-    if gallery_size < 1:
-        raise ValueError(
-            "A query needs something to find. Received: one embedding, no `gallery`."
-        )
-    for k in ks:
-        if not isinstance(k, numbers.Integral) or not 1 <= k <= gallery_size:
-            raise ValueError(
-                "`ks` must be whole numbers from 1 to the size of the gallery, here "
-                f"{gallery_size} (without what is left out). Received: ks={tuple(ks)}."
             )
 
 

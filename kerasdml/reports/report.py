@@ -5,7 +5,7 @@ import pathlib
 
 import numpy as np
 
-from kerasdml.metrics.retrieval import (
+from kerasdml.metrics.checks import (
     check_embeddings,
     check_labels,
     check_same_size,
