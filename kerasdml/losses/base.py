@@ -17,7 +17,7 @@ from kerasdml.ops import (
     similarities,
     standardize_labels,
 )
-from kerasdml.references import References
+from kerasdml.references import References, Source
 from kerasdml.step import step
 
 AVERAGES = ("anchors", "active", "pairs")
@@ -119,15 +119,12 @@ class MetricLoss(Configured, keras.losses.Loss, abc.ABC):
             self.check_labels(y_true)
         self._check_kind(y_true)
         self._check_embeddings(y_true, y_pred)
-        self._labels = y_true  # as they came; the base class casts its copy
-        try:
+        with step.labelled(y_true):  # as they came; the base class casts its copy
             return super().__call__(y_true, y_pred, sample_weight)
-        finally:
-            del self._labels
 
     def call(self, y_true, y_pred):
         del y_true  # cast to float: see `__call__`
-        return self.costs(standardize_labels(self._labels), y_pred)
+        return self.costs(standardize_labels(step.labels), y_pred)
 
     @abc.abstractmethod
     def costs(self, labels, embeddings):
@@ -180,9 +177,8 @@ class PairLoss(MetricLoss):
         similarity: "cosine", "dot", or minus a distance: "euclidean",
             "squared_euclidean", "manhattan", "signal_to_noise" or "hyperbolic", as
             `ops.similarities` describes them.
-        references: Further references: layers called as
-            `source(batch, training=…)` with the batch's `References`, whose own
-            `References` are appended to the batch's.
+        references: Further references: `references.Source` layers, whose rows are
+            appended to the batch's in the order of the list.
         miner: A `kerasdml.miners` object that narrows the pairs, or `None`.
         average: What the sum of costs is divided by: "anchors", all of them; "active",
             those whose cost is not 0; "pairs", the pairs or triplets that the costs are
@@ -241,11 +237,7 @@ class PairLoss(MetricLoss):
                 f"The costs of {type(self).__name__} are no sums over pairs: `average` "
                 "must be 'anchors' or 'active'. Received: average='pairs'."
             )
-        if self.references and self.needs_rows_of_references:
-            raise ValueError(
-                f"{type(self).__name__} compares its references with one another, so "
-                f"it takes none but the batch. Received: references={self.references}."
-            )
+        self._check_references()
         self.row_blocks = row_blocks
         self._check_row_blocks()
 
@@ -255,16 +247,36 @@ class PairLoss(MetricLoss):
 
     def costs(self, labels, embeddings):
         rows = ops.arange(ops.shape(labels)[0], dtype="int32")
-        batch = References(embeddings, labels, rows)
-        training = step.training
-        parts = [batch, *(s(batch, training=training) for s in self.references)]
-        references = batch
-        if self.references:
-            references = References(
-                *(ops.concatenate(x) for x in zip(*parts, strict=True))
+        anchors, references = self._assembled(References(embeddings, labels, rows))
+        costs = self.cost(anchors, references)
+        if self.average == "active":
+            costs = per(_count(costs > 0), costs)
+        if anchors.copy_of is rows:
+            return costs
+        return ops.mean(ops.reshape(costs, (-1, ops.shape(rows)[0])), axis=0)
+
+    def _assembled(self, batch):
+        """Returns anchors and references: the batch, and what sources add to it."""
+        anchors, references, size = [batch], [batch], ops.shape(batch.copy_of)[0]
+        for source in self.references:
+            found = step.once(
+                lambda source=source: source(batch, training=step.training),
+                source,
+                batch.embeddings,
             )
-        costs = self.cost(batch, references)
-        return per(_count(costs > 0), costs) if self.average == "active" else costs
+            if found.copy_of.shape[0] == 0:
+                continue  # as if it were not there, for the same rounding
+            found = found._replace(labels=ops.cast(found.labels, batch.labels.dtype))
+            count = ops.shape(found.copy_of)[0]
+            if not source.exclude_own_copies:
+                # A number of its own, so that an anchor is excluded from itself alone.
+                numbers = size + ops.arange(count, dtype="int32")
+                found = found._replace(copy_of=numbers)
+            size = size + count
+            references.append(found)
+            if source.anchors:
+                anchors.append(found)
+        return _stacked(anchors), _stacked(references)
 
     def cost(self, anchors, references):
         """Returns `(q,)` costs of q anchors against r references, both `References`."""
@@ -321,6 +333,21 @@ class PairLoss(MetricLoss):
         """Returns both; a loss that finds one on the way to the other overrides it."""
         pairs = similarities, positives, negatives
         return self.pair_loss(*pairs), self.pair_count(*pairs)
+
+    def _check_references(self):
+        columns = [x for x in self.references if not _enlarges_batch(x)]
+        if columns and self.needs_rows_of_references:
+            raise ValueError(
+                f"{type(self).__name__} compares its references with one another, so "
+                "it takes none but the batch and sources whose rows are anchors like "
+                f"any others. Received: references={columns}."
+            )
+        others = [x for x in columns if not isinstance(x, Source)]
+        if others:
+            raise ValueError(
+                "`references` must be sources of `kerasdml.references`. "
+                f"Received: {others}."
+            )
 
     def _check_row_blocks(self):
         if not isinstance(self.row_blocks, numbers.Integral) or self.row_blocks < 1:
@@ -457,6 +484,17 @@ def _check_tags(labels):
             "Tags must be multi-hot, 0 or 1, or grades between. "
             f"Received: {lowest} … {highest}."
         )
+
+
+def _enlarges_batch(source):
+    anchors = isinstance(source, Source) and source.anchors
+    return anchors and not source.exclude_own_copies
+
+
+def _stacked(parts):
+    if len(parts) == 1:
+        return parts[0]
+    return References(*(ops.concatenate(x) for x in zip(*parts, strict=True)))
 
 
 def _count(mask):

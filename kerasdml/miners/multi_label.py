@@ -183,7 +183,9 @@ def _scaled(far, others):
 def _others(anchors, references):
     """Returns `(q, r)` which pairs there are at all, alike or not."""
     labels = anchors.labels, references.labels
-    return ops.logical_or(*pair_masks(*labels, references.copy_of, 0.0, 0.0))
+    return ops.logical_or(
+        *pair_masks(*labels, references.copy_of, 0.0, 0.0, rows=anchors.copy_of)
+    )
 
 
 def _alike(labels, reference_labels):

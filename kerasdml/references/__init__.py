@@ -1,5 +1,5 @@
 """References: what the anchors of a batch are compared with, beside the batch."""
 
-from kerasdml.references.base import References
+from kerasdml.references.base import References, Source
 
-__all__ = ["References"]
+__all__ = ["References", "Source"]

@@ -1,22 +1,53 @@
-"""What references are."""
+"""What references are, and what adds them."""
 
+import abc
 from typing import Any, NamedTuple
+
+from kerasdml.layers import StatefulLayer
 
 
 class References(NamedTuple):
     """Embeddings to compare with.
 
-    A *reference source* is a layer called as `source(batch, training=…)` with the
-    `References` of the batch; it returns those to append. One with a state writes it
-    only when `training`.
-
     Attributes:
         embeddings: `(r, d)`, as they came from the embedder.
-        labels: `(r,)` class ids; -1 marks an empty slot, which forms no pairs.
-        copy_of: `(r,)` the row of the batch that a reference is the same example as,
-            or -1.
+        labels: `(r,)` class ids, or `(r, l)` tags, as those of the batch are. -1, or a
+            row of -1, marks an empty slot, which forms no pairs.
+        copy_of: `(r,)` the row of the batch that a reference is, or was made from, or
+            -1.
     """
 
     embeddings: Any
     labels: Any
     copy_of: Any
+
+
+class Source(StatefulLayer, abc.ABC):
+    """A reference source: a layer that adds columns to the batch of a pair loss.
+
+    The loss calls it as `source(batch, training=…)` with the `References` of the batch,
+    whose `copy_of` is 0 … q - 1, and appends what it returns. A source sees the batch
+    alone, never what another source made of it. It is called once a step, also when
+    several losses of a `Sum` share it, so that what it remembers is written once. It
+    writes only when `training`; the loss that lists it builds it, by `build(dim)`.
+
+    A source may return no rows at all: the loss is then the plain one, bit for bit.
+
+    Two attributes, of the class or of the object (so that either can be an argument of
+    `__init__`), say what becomes of its rows:
+
+    Attributes:
+        anchors: Whether its rows are anchors too. They must be whole copies of the
+            batch, in its order, one copy after the other; the costs of a row and of its
+            copies are averaged, so that a loss has one cost a row of the batch.
+        exclude_own_copies: Whether a row, and a copy of it, forms no pairs with the
+            copies of it, by `copy_of`. If not, they are pairs like any others of one
+            class, and nothing is excluded but an anchor with itself.
+    """
+
+    anchors = False
+    exclude_own_copies = True
+
+    @abc.abstractmethod
+    def call(self, batch, training=None):
+        """Returns the `References` to append to those of the batch."""

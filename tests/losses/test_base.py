@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from kerasdml import losses, miners
-from kerasdml.references import References
+from kerasdml.references import References, Source
 from kerasdml.step import step
 from tests.conftest import (
     compiled,
@@ -24,11 +24,11 @@ def built(name, num_classes=3, dim=2, **arguments):
     return loss
 
 
-class Fixed(keras.layers.Layer):
+class Fixed(Source):
     """A source of the same references for every batch."""
 
-    def __init__(self, embeddings, labels, copy_of=None, **kwargs):
-        super().__init__(**kwargs)
+    def __init__(self, embeddings, labels, copy_of=None):
+        super().__init__()
         self.fixed = embeddings, labels, copy_of or [-1] * len(labels)
         self.seen = []
 
@@ -40,6 +40,30 @@ class Fixed(keras.layers.Layer):
             keras.ops.convert_to_tensor(np.array(labels), batch.labels.dtype),
             keras.ops.convert_to_tensor(np.array(copy_of, "int32")),
         )
+
+
+class Copies(Source):
+    """A source of the batch itself, some times over, each copy a little turned."""
+
+    def __init__(self, count, anchors=True, exclude_own_copies=False, angle=0.0):
+        super().__init__()
+        self.count, self.angle = count, angle
+        self.anchors, self.exclude_own_copies = anchors, exclude_own_copies
+
+    def call(self, batch, training=None):
+        turns = np.arange(1, self.count + 1) * self.angle
+        return References(
+            keras.ops.concatenate(
+                [batch.embeddings[:0], *(turned(batch.embeddings, x) for x in turns)]
+            ),
+            keras.ops.concatenate([batch.labels[:0], *[batch.labels] * self.count]),
+            keras.ops.concatenate([batch.copy_of[:0], *[batch.copy_of] * self.count]),
+        )
+
+
+def turned(x, angle):
+    cos, sin = np.cos(angle), np.sin(angle)
+    return keras.ops.matmul(x, np.array([(cos, sin), (-sin, cos)], "float32"))
 
 
 def with_references(*sources, loss=losses.Contrastive, **arguments):
@@ -171,6 +195,102 @@ def test_a_source_sees_the_batch_as_it_came_and_whether_it_trains(at_angles):
     np.testing.assert_allclose(batch.embeddings, x)
     np.testing.assert_array_equal(batch.copy_of, [0, 1])
     assert training is True and source.seen[-2][1] is False
+
+
+each_average = pytest.mark.parametrize("average", ["anchors", "active", "pairs"])
+
+
+@each_average
+def test_a_source_without_rows_changes_no_bit(at_angles, average):
+    labels, x = np.array([0, 0, 1, 1, 2]), at_angles(3, 50, 20, 95, 130)
+    plain = losses.Contrastive(reduction="none", average=average)
+    expected = value_and_gradient(lambda x: keras.ops.sum(plain(labels, x)), x)
+    for anchors in (False, True):
+        loss = with_references(Copies(0, anchors), Copies(0), average=average)
+        found = value_and_gradient(
+            lambda x, loss=loss: keras.ops.sum(loss(labels, x)), x
+        )
+        np.testing.assert_array_equal(found[0], expected[0])
+        np.testing.assert_array_equal(found[1], expected[1])
+
+
+@each_average
+@pytest.mark.parametrize("row_blocks", [1, 3])
+def test_copies_as_anchors_are_a_larger_batch(at_angles, average, row_blocks):
+    # Of two sources with 2 and 1 copies, the same as the plain loss of 16 examples.
+    labels, x = np.array([0, 0, 1, 2]), at_angles(3, 50, 20, 95)
+    all_x = np.concatenate([turned(x, a) for a in (0.0, 0.4, 0.8, 0.1)])
+    plain = losses.Contrastive(reduction="none", average=average)
+    expected = np.asarray(plain(np.tile(labels, 4), all_x)).reshape(4, 4).mean(axis=0)
+    sources = Copies(2, angle=0.4), Copies(1, angle=0.1)
+    loss = with_references(*sources, average=average, row_blocks=row_blocks)
+    costs = loss(labels, x)
+    assert costs.shape == (4,)
+    np.testing.assert_allclose(costs, expected, rtol=1e-5)
+
+
+def test_anchors_meet_the_references_of_other_sources(at_angles):
+    # Copies at 0 and 60 of the batch at 0 and 60, and a stranger at 30: each anchor
+    # pays for it, cos 30 - 1/2, on average over itself and its copy.
+    sources = Fixed(at_angles(30), [1]), Copies(1, exclude_own_copies=True)
+    costs = with_references(*sources)(np.array([0, -1]), at_angles(0, 60))
+    np.testing.assert_allclose(costs, [0.366025, 0], rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize("anchors", [False, True])
+def test_copies_of_an_anchor_are_its_positives_unless_excluded(at_angles, anchors):
+    # One example and its copies at 60 and 120 degrees. From 0: 1/2 and 3/2; as
+    # anchors, from 60: 1/2 and 1/2, and from 120: 3/2 and 1/2.
+    labels, x, turn = np.array([0]), at_angles(0), np.radians(60)
+    free = Copies(2, anchors, exclude_own_copies=False, angle=turn)
+    expected = (2 + 1 + 2) / 3 if anchors else 2
+    np.testing.assert_allclose(with_references(free)(labels, x), [expected], rtol=1e-5)
+    none = Copies(2, anchors, exclude_own_copies=True, angle=turn)
+    np.testing.assert_allclose(with_references(none)(labels, x), [0], atol=1e-6)
+
+
+def test_empty_slots_form_no_pairs_with_tags(at_angles):
+    class Empty(Copies):
+        def call(self, batch, training=None):
+            found = super().call(batch, training)
+            return found._replace(labels=keras.ops.full_like(found.labels, -1))
+
+    tags, x = np.array([[1, 0], [1, 0], [1, 1], [0, 1]]), at_angles(0, 60, 90, 95)
+    loss = with_references(Empty(1, anchors=False, angle=0.5))
+    expected = losses.Contrastive(reduction="none")(tags, x)
+    assert np.any(expected)
+    np.testing.assert_allclose(loss(tags, x), expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["LiftedStructure", "NPairs", "CentroidTriplet"])
+def test_copies_as_anchors_serve_losses_of_whole_batches(at_angles, name):
+    labels, x = np.array([0, 0, 1, 1]), at_angles(3, 50, 20, 95)
+    plain = construct(name, reduction="none")
+    expected = plain(np.tile(labels, 2), np.concatenate([x, turned(x, 0.3)]))
+    expected = np.asarray(expected).reshape(2, 4).mean(axis=0)
+    loss = with_references(Copies(1, angle=0.3), loss=getattr(losses, name))
+    np.testing.assert_allclose(loss(labels, x), expected, rtol=1e-5)
+    message = "sources whose rows are anchors like any others"
+    for source in Copies(1, anchors=False), Copies(1, exclude_own_copies=True):
+        with pytest.raises(ValueError, match=message):
+            getattr(losses, name)(references=[source])
+
+
+def test_losses_of_a_sum_share_a_source(at_angles):
+    source = Fixed(at_angles(30), [1])
+    loss = losses.Contrastive(references=[source]) + losses.MultiSimilarity(
+        references=[source]
+    )
+    loss.build(2)
+    for times in (1, 2):
+        with step.of({}, training=True):
+            loss(np.array([4, 5]), at_angles(0, 60))
+        assert len(source.seen) == times
+
+
+def test_rejects_references_that_are_no_sources():
+    with pytest.raises(ValueError, match="`references` must be sources of"):
+        losses.Contrastive(references=[keras.layers.Identity()])
 
 
 def test_lists_the_layers_it_needs():

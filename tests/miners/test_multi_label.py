@@ -5,7 +5,7 @@ import pytest
 from kerasdml import losses
 from kerasdml.losses import PairLoss
 from kerasdml.miners import MultiLabel
-from kerasdml.references import References
+from kerasdml.references import References, Source
 from tests.conftest import compiled, value_and_gradient
 
 X = np.array([[0, 0], [1, 0], [0, 1], [3, 0], [0, 4], [2, 2]], "float32")
@@ -205,7 +205,7 @@ def test_copies_have_one_anchor():
     assert equal[0].any(axis=1).sum() == 1
 
 
-class Further(keras.layers.Layer):
+class Further(Source):
     """One more reference, with the first tag alone, close to the example 4."""
 
     def call(self, batch, training=None):
