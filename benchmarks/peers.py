@@ -117,21 +117,21 @@ def compare(library, number, case, size, rounds):
         mine = ours.ask("result")
         its = theirs.ask("result")
         if its is None:
-            row["our_ms"] = round(1e3 * min(ours.ask("turn") for _ in range(3)), 2)
-            row["note"] = (
-                f"theirs needs more than {BYTES_AT_MOST >> 30} GiB or "
-                f"{SECONDS_AT_MOST} s"
-            )
-            return row
+            return row | beyond(ours)
         if str(case) in VALUES_DIFFER:
             row["note"] = "of another value, as docs/migration.md says"
         else:
             row["agrees"] = bool(agree(mine, its))
-        slow = theirs.ask("once") > 2.0
+        once = theirs.ask("once")
+        if once is None:
+            return row | beyond(ours)
+        slow = once > 2.0
         turns = [
             (ours.ask("turn"), theirs.ask("once" if slow else "turn"))
             for _ in range(2 if slow else rounds)
         ]
+        if any(its is None for _, its in turns):
+            return row | beyond(ours)
         row["times_as_fast"] = round(statistics.median(b / a for a, b in turns), 2)
         row["our_ms"], row["their_ms"] = (
             round(1e3 * min(times), 2) for times in zip(*turns, strict=True)
@@ -140,6 +140,15 @@ def compare(library, number, case, size, rounds):
             round(worker.ask("memory") / 2**20) for worker in (ours, theirs)
         )
     return row
+
+
+def beyond(ours):
+    """Returns what a row says where the other library came to no end."""
+    return {
+        "our_ms": round(1e3 * min(ours.ask("turn") for _ in range(3)), 2),
+        "note": f"theirs needs more than {BYTES_AT_MOST >> 30} GiB or "
+        f"{SECONDS_AT_MOST} s",
+    }
 
 
 def agree(mine, its):

@@ -19,6 +19,7 @@ _PACKAGES = (
     "miners",
     "models",
     "ops",
+    "optimizers",
     "references",
     "regularizers",
     "reports",

@@ -10,7 +10,7 @@ import kerasdml
 PACKAGE = pathlib.Path(kerasdml.__file__).parent
 LEVELS = [
     {"ops", "config", "step", "version"},
-    {"layers", "index", "pictures"},
+    {"layers", "index", "optimizers", "pictures"},
     {"miners", "references", "metrics", "regularizers"},
     {"losses"},
     {"models", "data"},
@@ -54,6 +54,7 @@ PURE = {
     "ops",
     "step",
     "layers",
+    "optimizers",
     "miners",
     "references",
     "regularizers",

@@ -2,17 +2,21 @@
 
 import numpy as np
 
-from kerasdml.callbacks.before_epochs import BeforeEpochs
+from kerasdml.callbacks.relabelling import Relabelling
 from kerasdml.metrics import kmeans
 
 
-class PseudoLabels(BeforeEpochs):
+class PseudoLabels(Relabelling):
     """Clusters the training set before epochs and makes the clusters its labels.
 
     Embeddings are scaled to length 1 and clustered by k-means; the clusters go to
-    `batches.relabel`, and the epoch that begins is planned and labelled by them. With a
-    loss of pairs this trains an embedder without any labels, which its first epoch
+    `batches.relabel`, and the epoch that begins is planned and labelled by them. This
+    trains an embedder without any labels, by any loss, which its first epoch
     presupposes to be better than chance: begin from a pretrained one.
+
+    Clusters follow from the weights and the epoch, so training that goes on from a
+    checkpoint at the beginning of a period has those it would have had. `path` keeps
+    them for one that goes on within a period, and the numbers of `keep_numbers`.
 
     Args:
         batches: What `data.cluster_batches` returns, and `data.images` is given.
@@ -26,10 +30,15 @@ class PseudoLabels(BeforeEpochs):
         seed: Non-negative integer, of k-means; the number of the epoch is added.
         batch_size: Pictures per batch when `data` is an array.
         verbose: 0 is silent, 1 shows a progress bar of embedding.
+        keep_numbers: Whether a cluster takes the number of the former one with which it
+            shares most pictures, as losses with proxies need. Losses of pairs do not
+            look at numbers.
+        path: File, `.npz`, in which the labels of the moment are kept, as above; `None`
+            for none.
 
     Raises:
-        ValueError: If `every_n_epochs` is below 1; and before an epoch, if `data` has
-            another number of pictures than `batches`.
+        ValueError: If `every_n_epochs` is below 1, or `data` has another number of
+            pictures than `batches`: at once for an array, else before an epoch.
 
     Example:
 
@@ -50,26 +59,49 @@ class PseudoLabels(BeforeEpochs):
         seed=0,
         batch_size=32,
         verbose=0,
+        keep_numbers=False,
+        path=None,
     ):
-        super().__init__(every_n_epochs)
-        self.batches = batches
-        self.data = data
+        super().__init__(batches, data, every_n_epochs, batch_size, verbose, path)
         self.labeller = labeller
         self.seed = seed
-        self.batch_size = batch_size
-        self.verbose = verbose
+        self.keep_numbers = keep_numbers
 
-    def prepare(self, epoch):
-        self.batches.relabel(self._labels(epoch))
-
-    def _labels(self, epoch):
-        arrays = isinstance(self.data, np.ndarray)
-        embeddings = self.model.predict(
-            self.data, self.batch_size if arrays else None, verbose=self.verbose
-        )
-        embeddings = np.asarray(embeddings, "float32")
+    def labels_for(self, epoch):
+        embeddings = self.embeddings()
         lengths = np.linalg.norm(embeddings, axis=1, keepdims=True)
         embeddings = embeddings / np.where(lengths > 0, lengths, 1.0)
         if self.labeller is not None:
-            return self.labeller(embeddings)
-        return kmeans(embeddings, self.batches.clusters, seed=self.seed + epoch)
+            labels = np.asarray(self.labeller(embeddings))
+        else:
+            clusters = self.batches.clusters
+            labels = kmeans(embeddings, clusters, seed=self.seed + epoch)
+        if self.keep_numbers and len(labels) == len(self.batches.labels):
+            labels = renumbered(labels, self.batches.labels)
+        return labels
+
+
+def renumbered(labels, former):
+    """Gives clusters the numbers of former ones, those that share most examples first.
+
+    A cluster for which none is left takes the lowest free number.
+
+    Args:
+        labels: `(n,)` integers.
+        former: `(n,)` integers.
+
+    Returns:
+        `(n,)` integers that group the examples as `labels` do.
+    """
+    pairs, counts = np.unique(
+        np.stack([labels, former], axis=1), axis=0, return_counts=True
+    )
+    number, taken = {}, set()
+    for cluster, old in pairs[np.argsort(-counts, kind="stable")].tolist():
+        if cluster not in number and old not in taken:
+            number[cluster] = old
+            taken.add(old)
+    clusters, inverse = np.unique(labels, return_inverse=True)
+    free = (i for i in range(len(taken) + len(clusters)) if i not in taken)
+    numbers = [number[c] if c in number else next(free) for c in clusters.tolist()]
+    return np.asarray(numbers)[inverse]

@@ -9,6 +9,10 @@ from kerasdml.data.images import images
 from kerasdml.data.labels import at_least, encode
 from kerasdml.data.packs import Pack, from_directory, load_pack
 from kerasdml.data.pair_batches import PairBatches, pair_batches
+from kerasdml.data.representative_batches import (
+    RepresentativeBatches,
+    representative_batches,
+)
 from kerasdml.data.sampler import BalancedBatches, balanced_batches
 from kerasdml.data.splits import class_disjoint_folds, class_disjoint_split
 from kerasdml.data.two_modality_batches import (
@@ -23,6 +27,7 @@ __all__ = [
     "HardClassBatches",
     "Pack",
     "PairBatches",
+    "RepresentativeBatches",
     "TwoModalityBatches",
     "at_least",
     "balanced_batches",
@@ -37,5 +42,6 @@ __all__ = [
     "load_benchmark",
     "load_pack",
     "pair_batches",
+    "representative_batches",
     "two_modality_batches",
 ]

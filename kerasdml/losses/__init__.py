@@ -21,12 +21,16 @@ from kerasdml.losses.contrastive import Contrastive
 from kerasdml.losses.contrastive_bayesian import ContrastiveBayesian
 from kerasdml.losses.cos_face import CosFace
 from kerasdml.losses.curricular_face import CurricularFace
+from kerasdml.losses.denoising_multi_similarity import DenoisingMultiSimilarity
+from kerasdml.losses.distance_preserving import DistancePreserving
 from kerasdml.losses.dynamic_proxy_nca import DynamicProxyNCA
 from kerasdml.losses.dynamic_soft_margin import DynamicSoftMargin
 from kerasdml.losses.embedding_norm import EmbeddingNorm
+from kerasdml.losses.ensemble import DiverseEnsemble, Ensemble
 from kerasdml.losses.fast_ap import FastAP
 from kerasdml.losses.generalized_lifted_structure import GeneralizedLiftedStructure
 from kerasdml.losses.global_orthogonal import GlobalOrthogonal
+from kerasdml.losses.hier import HIER
 from kerasdml.losses.histogram import Histogram
 from kerasdml.losses.instance import Instance
 from kerasdml.losses.intra_pair_variance import IntraPairVariance
@@ -51,6 +55,7 @@ from kerasdml.losses.proxy_nca import ProxyNCA
 from kerasdml.losses.quadruplet import Quadruplet
 from kerasdml.losses.ranked_list import RankedList
 from kerasdml.losses.recall_at_k import RecallAtK
+from kerasdml.losses.relational_distillation import RelationalDistillation
 from kerasdml.losses.second_order_similarity import SecondOrderSimilarity
 from kerasdml.losses.simsiam import SimSiam
 from kerasdml.losses.smooth_ap import SmoothAP
@@ -82,12 +87,17 @@ __all__ = [
     "ContrastiveBayesian",
     "CosFace",
     "CurricularFace",
+    "DenoisingMultiSimilarity",
+    "DistancePreserving",
+    "DiverseEnsemble",
     "DynamicProxyNCA",
     "DynamicSoftMargin",
     "EmbeddingNorm",
+    "Ensemble",
     "FastAP",
     "GeneralizedLiftedStructure",
     "GlobalOrthogonal",
+    "HIER",
     "Histogram",
     "Instance",
     "IntraPairVariance",
@@ -112,6 +122,7 @@ __all__ = [
     "Quadruplet",
     "RankedList",
     "RecallAtK",
+    "RelationalDistillation",
     "SecondOrderSimilarity",
     "SimSiam",
     "SmoothAP",

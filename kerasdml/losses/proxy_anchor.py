@@ -66,6 +66,7 @@ class ProxyAnchor(ProxyLoss):
         pull = -self.alpha * (similarities - self.margin)
         push = self.alpha * (similarities + self.margin)
         present = ops.cast(ops.any(positives, axis=0), pull.dtype)
-        share = self.num_classes / ops.maximum(ops.sum(present), 1.0)
+        count = ops.cast(ops.shape(similarities)[1], pull.dtype)
+        share = count / ops.maximum(ops.sum(present), 1.0)
         pull = share * log1p_sum_exp(pull, positives, axis=0)
         return pull + log1p_sum_exp(push, negatives, axis=0)

@@ -117,7 +117,8 @@ class ProxyNCA(ProxyLoss):
         target = ops.sum(ops.where(positives, logits, 0.0), axis=1)
         if self.label_smoothing:
             rest = ops.sum(ops.where(negatives, logits, 0.0), axis=1)
-            share = self.label_smoothing / (logits.shape[1] - 1)
+            others_count = ops.cast(ops.shape(logits)[1] - 1, logits.dtype)
+            share = self.label_smoothing / others_count
             target = (1.0 - self.label_smoothing) * target + share * rest
         return log_sum_exp(logits, others) - target
 

@@ -10,6 +10,7 @@ from kerasdml.miners.multi_label import MultiLabel
 from kerasdml.miners.multi_similarity import MultiSimilarity
 from kerasdml.miners.n_hardest import NHardest
 from kerasdml.miners.pair_margin import PairMargin
+from kerasdml.miners.representatives import Representatives
 from kerasdml.miners.semi_hard import SemiHard
 from kerasdml.miners.triplet_margin import TripletMargin
 from kerasdml.miners.uniform_histogram import UniformHistogram
@@ -25,6 +26,7 @@ __all__ = [
     "MultiSimilarity",
     "NHardest",
     "PairMargin",
+    "Representatives",
     "SemiHard",
     "TripletMargin",
     "UniformHistogram",

@@ -150,14 +150,16 @@ class MetricModel(keras.Model):
             Keras' `History`.
 
         Raises:
-            ValueError: If a field is missing, if array labels are none that the loss
-                can have, if a k is larger than the arrays to validate on, or if a
-                callback monitors what validation does not give.
+            ValueError: If a field is missing or of another length, if array labels are
+                none that the loss can have, if a k is larger than the arrays to
+                validate on, or if a callback monitors what validation does not give.
         """
         if y is not None:
             self._check_fields(_fields(y))
-            for metric_loss in self._metric_losses():
-                metric_loss.check_labels(_fields(y)["label"])
+            _check_lengths(_fields(y))
+            with step.of(_fields(y), training=False):
+                for metric_loss in self._metric_losses():
+                    metric_loss.check_labels(_fields(y)["label"])
         self._check_validation(kwargs.get("validation_data"))
         check_monitors(kwargs.get("callbacks"), self._validation_names(kwargs))
         if hasattr(x, "steps_per_epoch"):
@@ -314,6 +316,15 @@ class _Attached(keras.layers.Layer):
 
 def _fields(y):
     return y if isinstance(y, dict) else {"label": y}
+
+
+def _check_lengths(fields):
+    lengths = {name: len(rows) for name, rows in fields.items()}
+    if len(set(lengths.values())) > 1:
+        raise ValueError(
+            "The fields of `y` must have as many rows as 'label' has. "
+            f"Received: {lengths}."
+        )
 
 
 def _check_embedder(embedder):

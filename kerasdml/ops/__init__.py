@@ -9,13 +9,25 @@ from kerasdml.ops.margins import (
     with_angle_multiplied,
 )
 from kerasdml.ops.masks import (
+    NEVER_POSITIVE,
+    check_classes,
     flatten_labels,
     pair_masks,
     standardize_labels,
     tag_similarities,
 )
-from kerasdml.ops.pairing import centered, pair_in_order, paired_views
-from kerasdml.ops.poincare import exp_at_origin, poincare_distances
+from kerasdml.ops.pairing import (
+    centered,
+    class_order,
+    next_of_class,
+    pair_in_order,
+    paired_views,
+)
+from kerasdml.ops.poincare import (
+    exp_at_origin,
+    poincare_distances,
+    with_riemannian_gradient,
+)
 from kerasdml.ops.ranking import (
     semi_hard_hinge,
     semi_hard_pairs,
@@ -32,6 +44,7 @@ from kerasdml.ops.reductions import (
     row_shares_of_mean,
 )
 from kerasdml.ops.row_blocks import by_row_blocks
+from kerasdml.ops.self_paced import mean_pair_costs, solve_sample_weights
 from kerasdml.ops.similarities import (
     SIMILARITIES,
     check_similarity,
@@ -43,11 +56,14 @@ from kerasdml.ops.soft_ranks import soft_rank_costs, with_anchor
 from kerasdml.ops.weighting import pair_weights
 
 __all__ = [
+    "NEVER_POSITIVE",
     "SIMILARITIES",
     "centered",
     "center_distances",
     "by_row_blocks",
+    "check_classes",
     "check_similarity",
+    "class_order",
     "class_similarities",
     "cross_entropies",
     "exp_at_origin",
@@ -57,6 +73,8 @@ __all__ = [
     "log_sum_exp",
     "masked_max",
     "masked_min",
+    "mean_pair_costs",
+    "next_of_class",
     "normalize",
     "of_own",
     "pair_in_order",
@@ -72,6 +90,7 @@ __all__ = [
     "soft_histograms",
     "soft_rank_costs",
     "softmax_costs",
+    "solve_sample_weights",
     "standardize_labels",
     "tag_similarities",
     "triplet_counts",
@@ -79,4 +98,5 @@ __all__ = [
     "with_anchor",
     "with_angle_added",
     "with_angle_multiplied",
+    "with_riemannian_gradient",
 ]

@@ -1,7 +1,10 @@
 """Which pairs are alike, which differ."""
 
 import keras
+import numpy as np
 from keras import ops
+
+NEVER_POSITIVE = -2
 
 
 def standardize_labels(labels):
@@ -41,6 +44,16 @@ def flatten_labels(labels):
     return labels
 
 
+def check_classes(labels, num_classes):
+    """Raises a `ValueError` if concrete labels are not 0 … num_classes - 1, or -1."""
+    highest, lowest = np.max(labels, initial=0), np.min(labels, initial=0)
+    if highest >= num_classes or lowest < -1:
+        raise ValueError(
+            f"Labels must be 0 … {num_classes - 1} for `num_classes={num_classes}` "
+            f"(or -1: no class). Received: {lowest} … {highest}."
+        )
+
+
 def pair_masks(
     labels, reference_labels, copy_of, positive_at=0.5, negative_at=0.25, rows=None
 ):
@@ -54,7 +67,8 @@ def pair_masks(
         labels: `(q,)` class ids, or `(q, l)` tags. An id of -1, and a row of zeros,
             mark an example without a class, which forms no pairs.
         reference_labels: `(r,)` or `(r, l)`, likewise.
-        copy_of: `(r,)` the row that a reference is the very same example as, or -1.
+        copy_of: `(r,)` the row that a reference is the very same example as, or -1; or
+            `NEVER_POSITIVE`, -2, of one that pushes other classes away and pulls none.
         positive_at: Similarity of tags, above `negative_at`, at most 1.
         negative_at: Similarity of tags, at least 0.
         rows: `(q,)` the rows of the batch that the anchors are; by default 0 … q - 1.
@@ -74,6 +88,7 @@ def pair_masks(
     else:
         alike = tag_similarities(labels, reference_labels)
         same, different = alike >= positive_at, alike <= negative_at
+    same = ops.logical_and(same, (copy_of != NEVER_POSITIVE)[None, :])
     return ops.logical_and(pairs, same), ops.logical_and(pairs, different)
 
 

@@ -24,6 +24,41 @@ def pair_in_order(labels):
     return partners, ops.any(partners, axis=1), ops.any(partners, axis=0)
 
 
+def class_order(labels):
+    """Lists the rows of a batch class by class.
+
+    Args:
+        labels: `(q,)` integers; -1 counts as a class.
+
+    Returns:
+        `order (q,)`, the rows, those of the lowest class first; and of each row
+        `first (q,)`, where its class begins in that list, `rank (q,)`, which of its
+        class it is, 0 … , and `count (q,)`, how many of its class there are.
+    """
+    rows = ops.arange(ops.shape(labels)[0], dtype="int32")
+    same = labels[:, None] == labels
+    rank = _counted(ops.logical_and(same, rows[:, None] > rows))
+    first = _counted(labels[:, None] > labels)
+    order = ops.scatter_update(ops.zeros_like(rows), (first + rank)[:, None], rows)
+    return order, first, rank, _counted(same)
+
+
+def next_of_class(labels):
+    """Pairs each example with the next of its class, the last with the first.
+
+    Args:
+        labels: `(q,)` class ids; -1 is none.
+
+    Returns:
+        `partner (q,)` rows; and `again (q,)` and `alone (q,)`, whether a pair is there
+        already, the other way round, and whether an example is its own partner.
+    """
+    order, first, rank, count = class_order(labels)
+    partner = ops.take(order, first + (rank + 1) % count)
+    alone = ops.logical_or(count == 1, labels == -1)
+    return partner, ops.logical_and(count == 2, rank == 1), alone
+
+
 def paired_views(labels, embeddings):
     """Returns the two views of each image, row beside row.
 
@@ -50,3 +85,7 @@ def centered(x, rows):
     rows = ops.cast(rows, x.dtype)[:, None]
     mean = ops.sum(rows * x, axis=0) / ops.maximum(ops.sum(rows), 1.0)
     return rows * (x - mean)
+
+
+def _counted(pairs):
+    return ops.sum(ops.cast(pairs, "int32"), axis=1)

@@ -9,6 +9,15 @@ from keras import ops
 from kerasdml.ops.distances import squared_distances
 
 
+def check_ball(curvature, clip):
+    """Raises a `ValueError` unless both are positive."""
+    if curvature <= 0 or clip <= 0:
+        raise ValueError(
+            "`curvature` and `clip` must be positive. "
+            f"Received: curvature={curvature}, clip={clip}."
+        )
+
+
 def exp_at_origin(tangents, curvature=1.0, clip=2.3):
     """Maps embeddings into the ball, each in its direction.
 
@@ -50,6 +59,41 @@ def poincare_distances(x, y, curvature=1.0):
     x_weights, y_weights = (_squared_weights(z, curvature) for z in (x, y))
     v = squared_distances(x, y) * (curvature * x_weights)[:, None] * y_weights
     return _twice_arcsinh_of_root(v) / curvature**0.5
+
+
+def to_poincare(embeddings, curvature, clip, riemannian_gradient):
+    """Maps `(n, d)` embeddings into the ball, by `exp_at_origin`.
+
+    With `riemannian_gradient` the points have the one of `with_riemannian_gradient`.
+    """
+    points = exp_at_origin(embeddings, curvature, clip)
+    return (
+        with_riemannian_gradient(points, curvature) if riemannian_gradient else points
+    )
+
+
+def with_riemannian_gradient(points, curvature=1.0):
+    """Returns points of the ball, whose gradients take its metric into account.
+
+    The way back multiplies the gradient of a point by `(1 - c|x|²)² / 4`: steps that
+    look equally long from outside become equally long within the ball, where a step
+    near the rim leads far.
+
+    Args:
+        points: `(n, d)` points inside the ball.
+        curvature: c, > 0.
+    """
+
+    @ops.custom_gradient
+    def identity(x):
+        def gradient(*args, upstream=None):
+            upstream = args[0] if upstream is None else upstream
+            inside = 1.0 - curvature * ops.sum(x**2, axis=-1, keepdims=True)
+            return upstream * inside**2 / 4.0
+
+        return x, gradient
+
+    return identity(points)
 
 
 @ops.custom_gradient

@@ -45,7 +45,7 @@ def _cut(x, blocks, part):
     missing = blocks * part - ops.shape(x)[0]
     widths = [[0, missing], *([0, 0] for _ in x.shape[1:])]
     x = ops.pad(x, widths, constant_values=0 if _is_float(x) else -1)
-    return ops.reshape(x, (blocks, part, *x.shape[1:]))
+    return ops.reshape(x, (blocks, part, *ops.shape(x)[1:]))
 
 
 def _map(function, xs):

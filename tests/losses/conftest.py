@@ -16,6 +16,17 @@ def construct(name, **arguments):
     if cls is losses.Sum:
         parts = losses.MultiSimilarity(), losses.ArcFace(num_classes=4)
         return cls(losses=parts, weights=[1.0, 0.5], **arguments)
+    if cls is losses.Ensemble:
+        parts = losses.MultiSimilarity(), losses.ArcFace(num_classes=4)
+        return cls(losses=parts, prior=[2.0, 1.0], **arguments)
+    if cls is losses.DiverseEnsemble:
+        # As one head; the sum of its weights is held at 1, which hides all else.
+        parts = [losses.Contrastive(positive_margin=0.9)]
+        return cls(losses=parts, penalty=0.01, **arguments)
+    if name == "DenoisingMultiSimilarity":
+        arguments.setdefault("num_samples", 32)
+    if cls is losses.HIER:
+        arguments = {"num_proxies": 8, "triplets": 4, "top_k": 3, **arguments}
     required = inspect.signature(cls.__init__).parameters
     if "num_classes" in required and "num_classes" not in arguments:
         without_default = required["num_classes"].default is inspect.Parameter.empty
@@ -26,7 +37,10 @@ def construct(name, **arguments):
 def with_fields(labels):
     """A step in which every field that a loss can ask for is there."""
     rows = keras.ops.arange(keras.ops.shape(labels)[0])
-    return step.of({"index": rows, "modality": rows % 2}, training=False)
+    # Points on a curve of which no part is straight.
+    curve = keras.ops.sin(keras.ops.cast(rows, "float32")[:, None] * [0.5, 0.8, 1.3])
+    fields = {"index": rows, "modality": rows % 2, "teacher": curve}
+    return step.of(fields, training=False)
 
 
 def unbalanced_batch(seed):

@@ -47,6 +47,7 @@ FURTHER = [
     losses.ModalityAwareTriplet(weighting=None),
     losses.SphereFace(num_classes=4, scale=None, margin=4),
     losses.StructuredGaussian(mixup="soft", seed=0),
+    losses.DenoisingMultiSimilarity(num_samples=32, aggregation="log_sum_exp"),
 ]
 
 
@@ -70,15 +71,21 @@ AXES_MATTER = {
 VIEWS = "the first example of a class is one view, the second the other"
 ORDER_MATTERS = {
     "ModalityAwareTriplet": "here the modality follows from the row",
+    "DistancePreserving": "here the teacher follows from the row",
+    "RelationalDistillation": "here the teacher follows from the row",
     "BarlowTwins": VIEWS,
+    "HIER": "what is drawn for an example follows from its row",
     "MultipleNegativesRanking": VIEWS,
     "NPairs": VIEWS,
     "SimSiam": VIEWS,
     "VICReg": VIEWS,
 }
 NO_DERIVATIVE = {
+    "DiverseEnsemble": "the means that scale its parts have no gradient, by design",
+    "Ensemble": "the means that scale its parts have no gradient, by design",
     "ModalityAwareTriplet": "the weights of its parts have no gradient, by design",
     "AdaFace": "the length that sets its margin has no gradient, as in the paper",
+    "HIER": "it draws proxies, with the gradient of a relaxed draw",
     "Circle": "its paces have no gradient, as in the paper",
     "RankedList": "its weights have no gradient, as in the paper",
     "SimSiam": "one of its views has no gradient, by design",
@@ -87,6 +94,7 @@ NO_DERIVATIVE = {
 NEGATIVES_ALONE = "negatives cost something without positives"
 COSTS_WITHOUT_PAIRS = {
     "BinomialDeviance": NEGATIVES_ALONE,
+    "DenoisingMultiSimilarity": NEGATIVES_ALONE,
     "IntraPairVariance": NEGATIVES_ALONE,
     "Margin": NEGATIVES_ALONE,
     "RankedList": NEGATIVES_ALONE,
@@ -238,8 +246,9 @@ def test_ignores_the_axes_of_the_space(loss):
     expected = value_of(loss, labels, e)
     turned = twin_of(loss)
     for layer in turned.layers:
-        if hasattr(layer, "points"):
-            layer.points.assign(keras.ops.convert_to_numpy(layer.points) @ rotation)
+        points = getattr(layer, "tangents", getattr(layer, "points", None))
+        if points is not None:
+            points.assign(keras.ops.convert_to_numpy(points) @ rotation)
     rotated = (e @ rotation).astype("float32")
     np.testing.assert_allclose(call(turned, labels, rotated), expected, rtol=1e-4)
 
@@ -406,5 +415,6 @@ def test_fit_lowers_it(loss):
     model = MetricModel(embedder)
     model.compile(keras.optimizers.Adam(0.03), loss=twin_of(loss))
     y = {"label": labels, "index": np.arange(32), "modality": np.arange(32) % 2}
+    y["teacher"] = x[:, :2]
     history = model.fit(x, y, epochs=30, batch_size=32, verbose=0).history["loss"]
     assert history[-1] < history[0]

@@ -58,3 +58,29 @@ def test_a_point_on_the_rim_is_far_away_at_a_finite_distance():
         lambda x: tensors.sum(ops.poincare_distances(x, x)), x
     )
     assert 20 < value < 100 and np.isfinite(gradient).all()
+
+
+@pytest.mark.parametrize("curvature", [1.0, 0.1])
+def test_riemannian_gradient_is_scaled_by_the_inverse_metric(curvature):
+    x = np.array([[0.0, 0.0], [0.5, 0.0], [0.3, -0.6]], "float32")
+    w = np.array([[1.0, -2.0], [3.0, 0.5], [-1.0, 1.0]], "float32")
+    value, gradient = value_and_gradient(
+        lambda x: tensors.sum(w * ops.with_riemannian_gradient(x, curvature)), x
+    )
+    np.testing.assert_allclose(value, np.sum(w * x))
+    factor = (1 - curvature * np.sum(x**2, axis=1, keepdims=True)) ** 2 / 4
+    np.testing.assert_allclose(gradient, factor * w, rtol=1e-6)
+
+
+def test_distances_stay_under_rotation_and_translation_of_the_ball():
+    generator = np.random.default_rng(1)
+    x = np.array(ops.exp_at_origin(generator.normal(size=(6, 3)))).astype("float64")
+    rotation, _ = np.linalg.qr(generator.normal(size=(3, 3)))
+    a = np.array([[0.3, -0.2, 0.1]])
+    # The Möbius sum of a and x, at curvature 1.
+    ax, aa, xx = x @ a.T, np.sum(a**2), np.sum(x**2, axis=1, keepdims=True)
+    moved = ((1 + 2 * ax + xx) * a + (1 - aa) * x) / (1 + 2 * ax + aa * xx)
+    expected = np.array(ops.poincare_distances(*[x.astype("float32")] * 2))
+    for other in (x @ rotation, moved):
+        d = ops.poincare_distances(*[other.astype("float32")] * 2)
+        np.testing.assert_allclose(d, expected, rtol=1e-4, atol=1e-5)
