@@ -28,6 +28,8 @@ import numpy as np
 
 import kerasdml
 from kerasdml import losses
+from kerasdml.miners import Representatives
+from kerasdml.optimizers import Proximal
 
 INPUTS = 64
 SECONDS_A_TURN = 0.3
@@ -67,7 +69,26 @@ def compiled(make_loss):
 
 plain = compiled(lambda classes: losses.MultiSimilarity())
 
-CASES = {}
+
+def proximal(embedder, classes):
+    model = kerasdml.MetricModel(embedder)
+    optimizer = Proximal(keras.optimizers.SGD(0.01), lifetime=100)
+    model.compile(optimizer, loss=losses.MultiSimilarity())
+    return model
+
+
+CASES = {
+    "self-paced pairs of 60,000 samples": Case(
+        compiled(lambda classes: losses.DenoisingMultiSimilarity(num_samples=60_000)),
+        plain,
+        fields=lambda batch, classes: {"index": np.arange(batch)},
+    ),
+    "pairs of representatives": Case(
+        compiled(lambda classes: losses.MultiSimilarity(miner=Representatives())),
+        plain,
+    ),
+    "proximal steps": Case(proximal, plain),
+}
 
 
 def main():
@@ -140,7 +161,7 @@ def step_of(model, x, y):
 def state_of(model):
     return sum(
         int(np.prod(weight.shape)) * np.dtype(str(weight.dtype)).itemsize
-        for weight in model.weights
+        for weight in [*model.weights, *model.optimizer.variables]
     )
 
 

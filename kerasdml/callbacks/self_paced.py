@@ -75,7 +75,7 @@ class SelfPaced(keras.callbacks.Callback):
         final_quantile=0.8,
         balance=0.5,
         passes=10,
-        block=64,
+        block=256,
         partners=512,
         rate=None,
         seed=0,

@@ -14,7 +14,7 @@ def solve_sample_weights(
     rate,
     balance=0.5,
     passes=10,
-    block=64,
+    block=256,
     partners=512,
     seed=0,
 ):
