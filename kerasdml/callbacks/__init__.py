@@ -2,6 +2,7 @@
 
 from kerasdml.callbacks.alternating_projection import AlternatingProjection
 from kerasdml.callbacks.hard_classes import HardClasses
+from kerasdml.callbacks.intra_class_statistics import IntraClassStatistics
 from kerasdml.callbacks.neighbours import Neighbours
 from kerasdml.callbacks.projector import Projector
 from kerasdml.callbacks.pseudo_labels import PseudoLabels
@@ -13,6 +14,7 @@ from kerasdml.pictures.neighbours import draw_neighbours
 __all__ = [
     "AlternatingProjection",
     "HardClasses",
+    "IntraClassStatistics",
     "Neighbours",
     "Projector",
     "PseudoLabels",

@@ -3,6 +3,7 @@
 import numbers
 
 import keras
+import numpy as np
 
 
 def check_num_classes(num_classes):
@@ -72,6 +73,102 @@ class Proxies(keras.layers.Layer):
             autocast=False,
         )
         self.built = True
+
+    def imprint(self, labels, embeddings, mode="append"):
+        """Makes the points of classes from examples, without any training.
+
+        The point of a class becomes the sum of its examples' embeddings, each scaled to
+        length 1, so that its direction is that of their mean, and further examples can
+        be added later. Losses use directions alone; but the longer a point is, the less
+        training turns it: before training goes on, lengths can be made equal by
+        `points.assign(kerasdml.ops.normalize(points))`.
+
+        Args:
+            labels: `(n,)` class ids of the examples.
+            embeddings: `(n, d)` of the examples, finite.
+            mode: What becomes of the points: "append", there are further classes, from
+                `num_classes` on, none of them without an example; "overwrite", those of
+                classes that have examples are made anew; "accumulate", examples are
+                added to those that these points were made of, in any order.
+
+        Returns:
+            The layer with the points: this one or, since a layer's shape cannot change,
+            for "append" a new one. Its other points are the same to the last bit.
+
+        Raises:
+            ValueError: If the layer is not built or has several points a class, if
+                arguments are not as above, or if the examples of a class cancel out.
+
+        Source: Qi et al., "Low-Shot Learning with Imprinted Weights", CVPR 2018,
+        https://arxiv.org/abs/1712.07136.
+        """
+        labels, embeddings = self._checked_examples(labels, embeddings, mode)
+        lengths = np.linalg.norm(embeddings, axis=1, keepdims=True)
+        units = embeddings / np.where(lengths > 0, lengths, 1.0)
+        count = max(self.num_classes, labels.max() + 1)
+        points = np.zeros((count, units.shape[1]))
+        points[: self.num_classes] = keras.ops.convert_to_numpy(self.points)
+        imprinted = np.unique(labels)
+        if mode != "accumulate":
+            points[imprinted] = 0.0
+        np.add.at(points, labels, units)
+        lost = np.linalg.norm(points[imprinted], axis=1) < 1e-6
+        if lost.any():
+            raise ValueError(
+                "The examples of a class must have a mean direction; those of class "
+                f"{imprinted[lost][0]} cancel out."
+            )
+        layer = self if mode != "append" else self._with_classes(count)
+        layer.points.assign(points.astype("float32"))
+        return layer
+
+    def _with_classes(self, count):
+        layer = type(self).from_config({**self.get_config(), "num_classes": count})
+        layer.build(self.points.shape[1])
+        return layer
+
+    def _checked_examples(self, labels, embeddings, mode):
+        if mode not in ("append", "overwrite", "accumulate"):
+            raise ValueError(
+                "`mode` must be 'append', 'overwrite' or 'accumulate'. "
+                f"Received: mode={mode!r}."
+            )
+        if not self.built or self.per_class > 1:
+            raise ValueError(
+                "Points can be imprinted in a built layer with one a class. Received: "
+                f"built={self.built}, per_class={self.per_class}."
+            )
+        labels = np.asarray(labels)
+        embeddings = np.asarray(keras.ops.convert_to_numpy(embeddings), "float64")
+        dim = self.points.shape[1]
+        if labels.dtype.kind not in "iu" or embeddings.shape != (labels.size, dim):
+            raise ValueError(
+                f"`embeddings` must be `(n, {dim})` and `labels` as many class ids. "
+                f"Received: shape {embeddings.shape}, and {labels.dtype} labels of "
+                f"shape {labels.shape}."
+            )
+        if not labels.size or not np.isfinite(embeddings).all():
+            raise ValueError(
+                "`embeddings` must be finite, of at least one example. Received: "
+                f"{np.isfinite(embeddings).all(axis=1).sum()} such of {labels.size}."
+            )
+        self._check_classes(labels, mode)
+        return labels, embeddings
+
+    def _check_classes(self, labels, mode):
+        given = np.unique(labels)
+        if mode != "append":
+            if given[0] < 0 or given[-1] >= self.num_classes:
+                raise ValueError(
+                    f"With mode={mode!r} labels must be 0 … {self.num_classes - 1}, "
+                    f"classes there are. Received: {given[0]} … {given[-1]}."
+                )
+        elif not np.array_equal(given, self.num_classes + np.arange(len(given))):
+            raise ValueError(
+                "With mode='append' labels must be the class ids that follow, from "
+                f"{self.num_classes} on, each with an example. Received: "
+                f"{', '.join(map(str, given[:10]))}{' …' if len(given) > 10 else ''}."
+            )
 
     def get_config(self):
         return {

@@ -52,6 +52,7 @@ from kerasdml.losses.p2s_grad import P2SGrad
 from kerasdml.losses.pnp import PNP
 from kerasdml.losses.proxy_anchor import ProxyAnchor
 from kerasdml.losses.proxy_nca import ProxyNCA
+from kerasdml.losses.proxy_synthesis import ProxySynthesis
 from kerasdml.losses.quadruplet import Quadruplet
 from kerasdml.losses.ranked_list import RankedList
 from kerasdml.losses.recall_at_k import RecallAtK
@@ -119,6 +120,7 @@ __all__ = [
     "PNP",
     "ProxyAnchor",
     "ProxyNCA",
+    "ProxySynthesis",
     "Quadruplet",
     "RankedList",
     "RecallAtK",

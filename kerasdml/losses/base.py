@@ -12,6 +12,7 @@ from kerasdml.layers import Proxies
 from kerasdml.layers.proxies import check_num_classes
 from kerasdml.ops import (
     by_row_blocks,
+    check_classes,
     check_similarity,
     pair_masks,
     similarities,
@@ -245,6 +246,11 @@ class PairLoss(MetricLoss):
     def layers(self):
         return [*self.references, *(self.miner.layers if self.miner else ())]
 
+    def check_labels(self, labels):
+        super().check_labels(labels)
+        for source in self.references:
+            source.check_labels(labels)
+
     def costs(self, labels, embeddings):
         rows = ops.arange(ops.shape(labels)[0], dtype="int32")
         anchors, references = self._assembled(References(embeddings, labels, rows))
@@ -453,16 +459,6 @@ class ProxyLoss(ClassLoss):
     @abc.abstractmethod
     def pair_loss(self, similarities, positives, negatives):
         """Returns `(q,)` costs; all arguments are `(q, c)`, c counting all proxies."""
-
-
-def check_classes(labels, num_classes):
-    """Raises a `ValueError` if concrete labels are not 0 … num_classes - 1, or -1."""
-    highest, lowest = np.max(labels, initial=0), np.min(labels, initial=0)
-    if highest >= num_classes or lowest < -1:
-        raise ValueError(
-            f"Labels must be 0 … {num_classes - 1} for `num_classes={num_classes}` "
-            f"(or -1: no class). Received: {lowest} … {highest}."
-        )
 
 
 def _dtype_name(labels):

@@ -4,8 +4,8 @@ import keras
 from keras import ops
 
 from kerasdml.layers import Boundaries
-from kerasdml.losses.base import PairLoss, check_classes, per
-from kerasdml.ops import safe_sqrt
+from kerasdml.losses.base import PairLoss, per
+from kerasdml.ops import check_classes, safe_sqrt
 
 
 @keras.saving.register_keras_serializable(package="kerasdml.losses")

@@ -6,6 +6,7 @@ from kerasdml.models.embedding import embed
 from kerasdml.models.ensemble_embedder import Compressor, EnsembleEmbedder
 from kerasdml.models.global_local import GlobalLocal
 from kerasdml.models.hard_sample_generation import HardSampleGeneration
+from kerasdml.models.imprinting import imprint
 from kerasdml.models.metric_model import MetricModel
 
 __all__ = [
@@ -17,4 +18,5 @@ __all__ = [
     "MetricModel",
     "backbone_names",
     "embed",
+    "imprint",
 ]

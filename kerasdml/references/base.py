@@ -14,7 +14,7 @@ class References(NamedTuple):
         labels: `(r,)` class ids, or `(r, l)` tags, as those of the batch are. -1, or a
             row of -1, marks an empty slot, which forms no pairs.
         copy_of: `(r,)` the row of the batch that a reference is, or was made from, or
-            -1.
+            -1; or `ops.NEVER_POSITIVE`.
     """
 
     embeddings: Any
@@ -47,6 +47,9 @@ class Source(StatefulLayer, abc.ABC):
 
     anchors = False
     exclude_own_copies = True
+
+    def check_labels(self, labels):
+        """Raises a `ValueError` if concrete `labels` cannot be those of this source."""
 
     @abc.abstractmethod
     def call(self, batch, training=None):

@@ -27,6 +27,8 @@ def construct(name, **arguments):
         arguments.setdefault("num_samples", 32)
     if cls is losses.HIER:
         arguments = {"num_proxies": 8, "triplets": 4, "top_k": 3, **arguments}
+    if cls is losses.ProxySynthesis:
+        return cls(loss=losses.ProxyNCA(num_classes=4), **arguments)
     required = inspect.signature(cls.__init__).parameters
     if "num_classes" in required and "num_classes" not in arguments:
         without_default = required["num_classes"].default is inspect.Parameter.empty

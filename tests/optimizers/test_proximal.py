@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import keras
 import numpy as np
 import pytest
@@ -146,3 +149,46 @@ def test_rejects_numbers_out_of_range(bad):
     (name, value), *_ = bad.items()
     with pytest.raises(ValueError, match=f"`lifetime` must be .*{name}={value}"):
         Proximal(**{"lifetime": 2, **bad})
+
+
+ON_TWO_REPLICAS = """
+import keras
+import numpy as np
+import tensorflow as tf
+import kerasdml
+from kerasdml.optimizers import Proximal
+
+cpu = tf.config.list_physical_devices("CPU")[0]
+two = [tf.config.LogicalDeviceConfiguration()] * 2
+tf.config.set_logical_device_configuration(cpu, two)
+strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+
+# Both replicas get the same 4 examples, so that each has the gradient of one device.
+x = np.random.default_rng(0).normal(size=(4, 3)).astype("float32")
+labels = np.array([0, 0, 1, 1])
+
+def trained(x, labels):
+    keras.utils.set_random_seed(0)
+    embedder = keras.Sequential([keras.Input((3,)), keras.layers.Dense(3)])
+    model = kerasdml.MetricModel(embedder, ks=[1])
+    optimizer = Proximal(keras.optimizers.SGD(0.1), weight=2.0, lifetime=2)
+    model.compile(optimizer, loss=kerasdml.losses.MultiSimilarity())
+    data = tf.data.Dataset.from_tensor_slices((x, labels)).batch(len(x))
+    model.fit(data, epochs=6, verbose=0)
+    return [keras.ops.convert_to_numpy(w) for w in embedder.weights]
+
+one = trained(x, labels)
+with strategy.scope():
+    two = trained(np.tile(x, (2, 1)), np.tile(labels, 2))
+for a, b in zip(one, two, strict=True):
+    np.testing.assert_allclose(a, b, atol=1e-6)
+"""
+
+
+@pytest.mark.skipif(
+    keras.backend.backend() != "tensorflow", reason="tf.distribute is TensorFlow's"
+)
+def test_two_replicas_of_one_batch_train_as_one_device():
+    command = [sys.executable, "-c", ON_TWO_REPLICAS]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr[-3000:]
