@@ -114,11 +114,11 @@ def test_training_that_goes_on_has_the_clusters_it_would_have_had(images, tmp_pa
         )
         return model, batches.labels
 
-    whole, expected = trained(6)
+    whole, expected = trained(4)
     # In the midst of the second period.
     model, _ = trained(3)
     model.save(tmp_path / "model.keras")
-    model, found = trained(6, keras.saving.load_model(tmp_path / "model.keras"), 3)
+    model, found = trained(4, keras.saving.load_model(tmp_path / "model.keras"), 3)
     np.testing.assert_array_equal(found, expected)
     for a, b in zip(model.weights, whole.weights, strict=True):
         np.testing.assert_array_equal(a, b, err_msg=a.path)
