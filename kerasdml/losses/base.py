@@ -18,7 +18,7 @@ from kerasdml.ops import (
     similarities,
     standardize_labels,
 )
-from kerasdml.references import References, Source
+from kerasdml.references import AllReplicas, References, Source
 from kerasdml.step import step
 
 AVERAGES = ("anchors", "active", "pairs")
@@ -90,6 +90,12 @@ class MetricLoss(Configured, keras.losses.Loss, abc.ABC):
                 f"Received: {labels.max()}. Renumber them with `data.encode`."
             )
         return None
+
+    def check_batch_size(self, batch_size):
+        """Raises a `ValueError` if this loss cannot have batches of that size."""
+        for layer in self.layers:
+            if isinstance(layer, Source):
+                layer.check_batch_size(batch_size)
 
     def __add__(self, other):
         from kerasdml.losses.sum import added  # which is a loss itself
@@ -253,18 +259,29 @@ class PairLoss(MetricLoss):
 
     def costs(self, labels, embeddings):
         rows = ops.arange(ops.shape(labels)[0], dtype="int32")
-        anchors, references = self._assembled(References(embeddings, labels, rows))
-        costs = self.cost(anchors, references)
+        own = References(embeddings, labels, rows)
+        if not self._replicas():
+            return self._costs(own, own)
+        whole, start = self._replicas()[0].gathered(own)
+        if self._needs_all_rows():
+            return ops.slice(self._costs(whole, whole), (start,), ops.shape(rows))
+        return self._costs(own._replace(copy_of=rows + start), whole)
+
+    def _costs(self, own, batch):
+        """Returns the costs of `own`: some rows of `batch`; all, if any are copied."""
+        copies, references = self._from_sources(batch)
+        costs = self.cost(_stacked([own, *copies]), references)
         if self.average == "active":
             costs = per(_count(costs > 0), costs)
-        if anchors.copy_of is rows:
-            return costs
-        return ops.mean(ops.reshape(costs, (-1, ops.shape(rows)[0])), axis=0)
+        if copies:
+            shape = (-1, ops.shape(own.copy_of)[0])
+            costs = ops.mean(ops.reshape(costs, shape), axis=0)
+        return costs
 
-    def _assembled(self, batch):
-        """Returns anchors and references: the batch, and what sources add to it."""
-        anchors, references, size = [batch], [batch], ops.shape(batch.copy_of)[0]
-        for source in self.references:
+    def _from_sources(self, batch):
+        """Returns a list of copies that are anchors, and all references."""
+        copies, references, size = [], [batch], ops.shape(batch.copy_of)[0]
+        for source in self.references[len(self._replicas()) :]:
             found = step.once(
                 lambda source=source: source(batch, training=step.training),
                 source,
@@ -281,8 +298,16 @@ class PairLoss(MetricLoss):
             size = size + count
             references.append(found)
             if source.anchors:
-                anchors.append(found)
-        return _stacked(anchors), _stacked(references)
+                copies.append(found)
+        return copies, _stacked(references)
+
+    def _replicas(self):
+        return [x for x in self.references[:1] if isinstance(x, AllReplicas)]
+
+    def _needs_all_rows(self):
+        copies = any(source.anchors for source in self.references)
+        rows = self._not_row_wise() or self.needs_rows_of_references
+        return bool(copies or rows or self.average != "anchors")
 
     def cost(self, anchors, references):
         """Returns `(q,)` costs of q anchors against r references, both `References`."""
@@ -341,7 +366,8 @@ class PairLoss(MetricLoss):
         return self.pair_loss(*pairs), self.pair_count(*pairs)
 
     def _check_references(self):
-        columns = [x for x in self.references if not _enlarges_batch(x)]
+        sources = self.references[len(self._replicas()) :]
+        columns = [x for x in sources if not _enlarges_batch(x)]
         if columns and self.needs_rows_of_references:
             raise ValueError(
                 f"{type(self).__name__} compares its references with one another, so "
@@ -354,6 +380,11 @@ class PairLoss(MetricLoss):
                 "`references` must be sources of `kerasdml.references`. "
                 f"Received: {others}."
             )
+        if any(isinstance(x, AllReplicas) for x in sources):
+            raise ValueError(
+                "`references.AllReplicas` must be the first of `references`, once: it "
+                f"gives the others their batch. Received: {self.references}."
+            )
 
     def _check_row_blocks(self):
         if not isinstance(self.row_blocks, numbers.Integral) or self.row_blocks < 1:
@@ -361,16 +392,19 @@ class PairLoss(MetricLoss):
                 "`row_blocks` must be an integer of at least 1. "
                 f"Received: row_blocks={self.row_blocks!r}."
             )
-        whole = [
-            *([] if self.row_wise and type(self).cost is PairLoss.cost else [self]),
-            *([] if self.miner is None or self.miner.row_wise else [self.miner]),
-        ]
+        whole = self._not_row_wise()
         if self.row_blocks > 1 and (whole or self.needs_rows_of_references):
             name = type((whole or [self])[0]).__name__
             raise ValueError(
                 f"{name} needs all rows of the batch at once: `row_blocks` must be 1. "
                 f"Received: row_blocks={self.row_blocks}."
             )
+
+    def _not_row_wise(self):
+        return [
+            *([] if self.row_wise and type(self).cost is PairLoss.cost else [self]),
+            *([] if self.miner is None or self.miner.row_wise else [self.miner]),
+        ]
 
 
 class ClassLoss(MetricLoss):

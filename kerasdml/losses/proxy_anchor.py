@@ -5,6 +5,7 @@ from keras import ops
 
 from kerasdml.losses.base import ProxyLoss
 from kerasdml.ops import log1p_sum_exp
+from kerasdml.references import AllReplicas, References
 
 
 @keras.saving.register_keras_serializable(package="kerasdml.losses")
@@ -27,11 +28,14 @@ class ProxyAnchor(ProxyLoss):
         num_classes: Number of classes, at least 2.
         alpha: Sharpness, per unit of cosine, > 0. Paper: 32.
         margin: Cosine beyond which pairs still count, at least 0. Paper: 0.1.
+        references: `[references.AllReplicas()]` on several replicas, so that the
+            examples of all take part in a proxy's cost; by default those of one do.
         **kwargs: `regularizer`, and Keras' `name`, `reduction`, `dtype`.
 
     Raises:
-        ValueError: If `alpha` is not positive, `margin` is negative or `num_classes` is
-            below 2; when called with `sample_weight`, since costs are per class.
+        ValueError: If `alpha` is not positive, `margin` is negative, `num_classes` is
+            below 2 or `references` are anything else; when called with `sample_weight`,
+            since costs are per class.
 
     Example:
 
@@ -48,18 +52,42 @@ class ProxyAnchor(ProxyLoss):
 
     per_anchor = False
 
-    def __init__(self, *, num_classes, alpha=32.0, margin=0.1, **kwargs):
+    def __init__(self, *, num_classes, alpha=32.0, margin=0.1, references=(), **kwargs):
         super().__init__(num_classes=num_classes, **kwargs)
         if alpha <= 0 or margin < 0:
             raise ValueError(
                 "`alpha` must be positive and `margin` not negative. "
                 f"Received: alpha={alpha}, margin={margin}."
             )
+        if len(references) > 1 or not all(
+            isinstance(x, AllReplicas) for x in references
+        ):
+            raise ValueError(
+                f"{type(self).__name__} compares proxies with the batch: `references` "
+                "can be `[references.AllReplicas()]` alone. "
+                f"Received: references={references}."
+            )
+        self.references = list(references)
         self.alpha = alpha
         self.margin = margin
 
+    @property
+    def layers(self):
+        return [*super().layers, *self.references]
+
     def initializer(self, num_classes):
         return keras.initializers.RandomNormal(stddev=(2 / num_classes) ** 0.5)
+
+    def costs(self, labels, embeddings):
+        if not self.references:
+            return super().costs(labels, embeddings)
+        rows = ops.arange(ops.shape(labels)[0], dtype="int32")
+        batch = References(embeddings, labels, rows)
+        whole, start = self.references[0].gathered(batch)
+        costs = super().costs(whole.labels, whole.embeddings)
+        if self.per_anchor:
+            return ops.slice(costs, (start,), ops.shape(rows))
+        return costs  # of proxies, the same on all replicas
 
     def pair_loss(self, similarities, positives, negatives):
         """Returns `(c,)` costs, one a proxy, whose mean is the loss."""

@@ -157,9 +157,12 @@ class MetricModel(keras.Model):
         if y is not None:
             self._check_fields(_fields(y))
             _check_lengths(_fields(y))
+            labels = _fields(y)["label"]
+            batch_size = (args[0] if args else kwargs.get("batch_size")) or 32
             with step.of(_fields(y), training=False):
                 for metric_loss in self._metric_losses():
-                    metric_loss.check_labels(_fields(y)["label"])
+                    metric_loss.check_labels(labels)
+                    metric_loss.check_batch_size(min(batch_size, len(labels)))
         self._check_validation(kwargs.get("validation_data"))
         check_monitors(kwargs.get("callbacks"), self._validation_names(kwargs))
         if hasattr(x, "steps_per_epoch"):

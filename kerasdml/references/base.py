@@ -54,3 +54,6 @@ class Source(StatefulLayer, abc.ABC):
     @abc.abstractmethod
     def call(self, batch, training=None):
         """Returns the `References` to append to those of the batch."""
+
+    def check_batch_size(self, batch_size):
+        """Raises a `ValueError` if it cannot have batches of that size."""
