@@ -27,7 +27,7 @@ import keras
 import numpy as np
 
 import kerasdml
-from kerasdml import losses
+from kerasdml import losses, references
 from kerasdml.miners import Representatives
 from kerasdml.optimizers import Proximal
 
@@ -77,7 +77,67 @@ def proximal(embedder, classes):
     return model
 
 
+def taught_by(make_loss):
+    """Returns a case of a loss that learns from as many numbers as it gives."""
+    return Case(
+        compiled(lambda classes: make_loss()),
+        plain,
+        fields=lambda batch, classes: {
+            "teacher": np.random.default_rng(1).normal(size=(batch, 512))
+        },
+    )
+
+
+def two_losses():
+    return losses.MultiSimilarity(), losses.BinomialDeviance()
+
+
+def with_heads(make_loss):
+    """Returns a function to a model of two heads on the embedder's features."""
+
+    def make(features, classes):
+        dim = features.output_shape[1] // 2
+        heads = kerasdml.models.EnsembleEmbedder(features, heads=2, dim=dim)
+        return compiled(lambda classes: make_loss())(heads, classes)
+
+    return make
+
+
+def with_source(make_source):
+    """Returns `compiled` of the base loss with a source of references."""
+    return compiled(
+        lambda classes: losses.MultiSimilarity(references=[make_source(classes)])
+    )
+
+
 CASES = {
+    "densely-anchored sampling": Case(
+        with_source(lambda classes: references.DenselyAnchored(num_classes=classes)),
+        plain,
+        per_class=True,
+    ),
+    "intra-class augmentation": Case(
+        with_source(
+            lambda classes: references.IntraClassAugmentation(num_classes=classes)
+        ),
+        plain,
+        per_class=True,
+    ),
+    "embedding expansion": Case(
+        with_source(lambda classes: references.EmbeddingExpansion()), plain
+    ),
+    "symmetrical synthesis": Case(
+        with_source(lambda classes: references.SymmetricalSynthesis()), plain
+    ),
+    "proxy synthesis": Case(
+        compiled(
+            lambda classes: losses.ProxySynthesis(
+                loss=losses.ProxyNCA(num_classes=classes)
+            )
+        ),
+        compiled(lambda classes: losses.ProxyNCA(num_classes=classes)),
+        per_class=True,
+    ),
     "self-paced pairs of 60,000 samples": Case(
         compiled(lambda classes: losses.DenoisingMultiSimilarity(num_samples=60_000)),
         plain,
@@ -88,6 +148,19 @@ CASES = {
         plain,
     ),
     "proximal steps": Case(proximal, plain),
+    "relational distillation": taught_by(losses.RelationalDistillation),
+    "relational distillation, distances alone": taught_by(
+        lambda: losses.RelationalDistillation(angle_weight=0.0)
+    ),
+    "distance preserving": taught_by(losses.DistancePreserving),
+    "ensemble of two losses, over their sum": Case(
+        compiled(lambda classes: losses.Ensemble(losses=two_losses())),
+        compiled(lambda classes: losses.Sum(losses=two_losses())),
+    ),
+    "two diverse heads, over a sum of two losses": Case(
+        with_heads(lambda: losses.DiverseEnsemble(losses=two_losses())),
+        with_heads(lambda: losses.Sum(losses=two_losses())),
+    ),
 }
 
 
