@@ -110,7 +110,25 @@ def with_source(make_source):
     )
 
 
+def two_layers(embedder):
+    """Returns the embedder with another layer, of features as wide as embeddings."""
+    last = keras.layers.Dense(embedder.output_shape[1], name="embedding")
+    return keras.Sequential([*embedder.layers, last])
+
+
+def generating(embedder, classes):
+    network = two_layers(embedder)
+    model = kerasdml.models.HardSampleGeneration(network, classes, warmup_steps=0)
+    model.compile(keras.optimizers.SGD(0.01), loss=losses.MultiSimilarity())
+    return model
+
+
 CASES = {
+    "two-stage hard-sample generation": Case(
+        generating,
+        lambda embedder, classes: plain(two_layers(embedder), classes),
+        per_class=True,
+    ),
     "densely-anchored sampling": Case(
         with_source(lambda classes: references.DenselyAnchored(num_classes=classes)),
         plain,

@@ -70,6 +70,31 @@ class Features:
             yield self.seen[rows], {"label": self.labels[rows], "index": rows}
 
 
+class Relabelled(keras.utils.PyDataset):
+    """The batches of an epoch of `data.cluster_batches`, with the labels of its day.
+
+    Args:
+        features: `(n, f)`.
+        batches: What callbacks relabel.
+    """
+
+    def __init__(self, features, batches):
+        super().__init__()
+        self.features = features
+        self.batches = batches
+        self.epoch = 0
+
+    def __len__(self):
+        return self.batches.steps
+
+    def __getitem__(self, step):
+        rows = self.batches(self.epoch)[step]
+        return self.features[rows], self.batches.labels[rows]
+
+    def on_epoch_end(self):
+        self.epoch += 1
+
+
 def head(data, dim=DIM, hidden=(), normalize=True):
     """Returns a small network on the features: what a study trains."""
     layers = [keras.Input(data.seen.shape[1:])]
@@ -107,12 +132,29 @@ def train(embedder, loss, data, seed, steps, **options):
     return model
 
 
-def mobilenet(folder, file, size, name, split):
+class SameClasses(Features):
+    """`Features` whose unseen pictures are of the classes trained on."""
+
+    def held_out(self):
+        """Returns a third of the training pictures in place of unseen ones."""
+        kept = np.arange(len(self.labels)) % 3 > 0
+        return dataclasses.replace(
+            self,
+            name="training pictures alone",
+            split="every third training picture",
+            seen=self.seen[kept],
+            labels=self.labels[kept],
+            unseen=self.seen[~kept],
+            unseen_labels=self.labels[~kept],
+        )
+
+
+def mobilenet(folder, file, size, name, split, kind=Features):
     """Returns the data set of a pack, as features of MobileNetV2 (ImageNet)."""
     pack = kerasdml.data.load_pack(folder / file)
     features = kept(f"{pathlib.Path(file).stem}-{size}", lambda: of(folder, pack, size))
     seen = pack.split == 0
-    return Features(
+    return kind(
         name=name,
         split=split,
         seen=features[seen],
@@ -130,7 +172,7 @@ def of(folder, pack, size):
         input_shape=(size, size, 3),
     )
     network = keras.Model(network.input, network.get_layer("embedding").input)
-    images = kerasdml.data.images(pack.images, size=size, batch_size=64)
+    images = kerasdml.data.images(pack.images, size=size, batch_size=64, channels=3)
     return network.predict(images, verbose=0)
 
 
@@ -160,5 +202,13 @@ DATA = {
         96,
         "Grocery Store, 2,223 photos of 46 classes, features of MobileNetV2",
         "odd coarse classes",
+    ),
+    "faces": lambda folder: mobilenet(
+        folder,
+        "fer2013_subset.npz",
+        96,
+        "FER2013, 3,589 faces of 7 expressions, features of MobileNetV2",
+        "official private test set, of the classes trained on",
+        SameClasses,
     ),
 }
