@@ -36,11 +36,12 @@ class SelfPaced(keras.callbacks.Callback):
         growth: Factor of the age from one time to the next, at least 1.
         final_quantile: Share of the samples that age lets in at most, 0 … 1: 1 less the
             share of wrong labels that is expected.
-        balance: Weight of the spread of the classes' mean weights, at least 0.
+        balance: Weight of the spread of the classes' mean weights, in units of the
+            median of the costs, at least 0.
         passes: How often each weight is moved a time, at least 1.
         block: Weights moved at a time, at least 1.
         partners: Random samples by which a weight's slope is estimated, at least 1.
-        rate: Length of the steps, > 0; `None` takes 0.5 over the median of the costs.
+        rate: Length of the first steps, in weight for the median of the costs, > 0.
         seed: Non-negative integer of the random order; the epoch's number is added.
         csv_path: File that lists all samples each time, those that are suspected of a
             wrong label first, by ascending weight and then by descending cost: `index`,
@@ -77,7 +78,7 @@ class SelfPaced(keras.callbacks.Callback):
         passes=10,
         block=256,
         partners=512,
-        rate=None,
+        rate=0.5,
         seed=0,
         csv_path=None,
         batch_size=32,
@@ -97,7 +98,7 @@ class SelfPaced(keras.callbacks.Callback):
             block=block,
             partners=partners,
         )
-        if warm_up < 0 or balance < 0 or (rate is not None and rate <= 0):
+        if warm_up < 0 or balance < 0 or rate <= 0:
             raise ValueError(
                 "`warm_up` and `balance` must not be negative, and `rate` must be "
                 f"positive. Received: warm_up={warm_up}, balance={balance}, "
@@ -153,14 +154,16 @@ class SelfPaced(keras.callbacks.Callback):
         weights = ops.convert_to_numpy(layer.values)
         costs = mean_pair_costs(costs_between, weights, seed=seed)
         age = self._next_age(float(ops.convert_to_numpy(layer.age)), costs)
+        # So that balance and steps follow the costs, which fall while the model learns;
+        # where nothing costs anything, any step is as good.
+        unit = max(float(np.median(costs)), 1e-6)
         weights = solve_sample_weights(
             costs_between,
             labels,
             weights,
             age=age,
-            # Where nothing costs anything, any step is as good.
-            rate=self.rate or 0.5 / max(float(np.median(costs)), 1e-6),
-            balance=self.balance,
+            rate=self.rate / unit,
+            balance=self.balance * unit,
             passes=self.passes,
             block=self.block,
             partners=self.partners,

@@ -33,17 +33,17 @@ def test_nothing_pulls_in_the_first_instance_and_then_the_gradient_is_the_distan
 def test_toy_projections_end_where_both_constraints_hold():
     # Hinges of t1 >= 1, then of t2 >= 2, then both again: (1, 0), (1, 2), and stays.
     t = variable([0.0, 0.0])
-    optimizer = Proximal(keras.optimizers.SGD(0.01), weight=0.01, lifetime=300)
+    optimizer = Proximal(keras.optimizers.SGD(0.05), weight=0.01, lifetime=45)
     ends = []
     for constrained in (0, 1, 0, 1):
-        for _ in range(300):
+        for _ in range(45):
             violated = ops.convert_to_numpy(t)[constrained] < constrained + 1
             gradient = np.zeros(2, "float32")
             gradient[constrained] = -1.0 if violated else 0.0
             optimizer.apply([ops.convert_to_tensor(gradient)], [t])
         ends.append(ops.convert_to_numpy(t))
     for end, expected in zip(ends, [(1, 0), (1, 2), (1, 2), (1, 2)], strict=True):
-        np.testing.assert_allclose(end, expected, atol=0.03)
+        np.testing.assert_allclose(end, expected, atol=0.06)  # a step or so
 
 
 def model_of(optimizer, loss=None, **options):
