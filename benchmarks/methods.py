@@ -156,6 +156,14 @@ CASES = {
         compiled(lambda classes: losses.ProxyNCA(num_classes=classes)),
         per_class=True,
     ),
+    "HIER beside Proxy-Anchor": Case(
+        compiled(
+            lambda classes: (
+                losses.ProxyAnchor(num_classes=classes) + 0.5 * losses.HIER()
+            )
+        ),
+        compiled(lambda classes: losses.ProxyAnchor(num_classes=classes)),
+    ),
     "self-paced pairs of 60,000 samples": Case(
         compiled(lambda classes: losses.DenoisingMultiSimilarity(num_samples=60_000)),
         plain,
