@@ -5,6 +5,7 @@ import pytest
 from kerasdml import MetricModel, losses, models
 from kerasdml.losses import MetricLoss
 from kerasdml.step import step
+from tests.checkpoints import assert_interruption_changes_nothing
 from tests.conftest import value_and_gradient
 
 LABELS = np.repeat(np.arange(4), 3)
@@ -145,8 +146,8 @@ def test_each_head_is_trained_by_its_own_loss():
     second = loss.losses[1](LABELS, keras.ops.convert_to_tensor(embeddings[:, 3:]))
     with step.of({}, training=False) as now:
         loss(LABELS, keras.ops.convert_to_tensor(embeddings))
-    np.testing.assert_allclose(now.recorded[loss.losses[0].name], first, rtol=1e-5)
-    np.testing.assert_allclose(now.recorded[loss.losses[1].name], second, rtol=1e-5)
+        found = [now.recorded[part.name] for part in loss.losses]
+    np.testing.assert_allclose(found, [first, second], rtol=1e-5)
 
 
 @pytest.mark.parametrize("jit_compile", [False, True])
@@ -166,6 +167,27 @@ def test_weights_and_heads_are_trained_along(jit_compile):
     means = keras.ops.convert_to_numpy(model.loss.means.means)
     model.evaluate(EMBEDDINGS, LABELS, loss=True, verbose=0)
     np.testing.assert_array_equal(model.loss.means.means, means)
+
+
+def shared_model():
+    keras.utils.set_random_seed(0)
+    embedder = keras.Sequential([keras.Input((6,)), keras.layers.Dense(3)])
+    parts = losses.MultiSimilarity(), losses.ProxyNCA(num_classes=4)
+    model = MetricModel(embedder)
+    model.compile("adam", loss=losses.Ensemble(losses=parts, rate=0.1))
+    return model
+
+
+def batch(step):
+    rows = np.arange(6 * step, 6 * step + 6) % 12
+    return EMBEDDINGS[rows], LABELS[rows]
+
+
+@pytest.mark.parametrize(
+    "make_model, weights", [(ensemble_model, False), (shared_model, True)]
+)
+def test_an_interruption_changes_nothing(make_model, weights):
+    assert_interruption_changes_nothing(make_model, batch, weights=weights)
 
 
 def test_rejects_embeddings_that_do_not_divide_into_heads():

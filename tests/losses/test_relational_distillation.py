@@ -7,6 +7,7 @@ import pytest
 from kerasdml import MetricModel, losses
 from kerasdml.losses import relational_distillation
 from kerasdml.step import step
+from tests.checkpoints import assert_interruption_changes_nothing
 from tests.conftest import compiled_value_and_gradient, value_and_gradient
 
 THREE = [[0.0, 0.0], [3.0, 0.0], [0.0, 4.0]], [[0.0], [1.0], [2.0]]
@@ -192,6 +193,23 @@ def test_a_network_that_teaches_itself_is_taught_by_what_it_was():
     assert np.abs(student.get_weights()[0] - before[0]).max() > 1e-3
     (taught,) = loss.layers
     np.testing.assert_array_equal(taught.get_weights()[0], before[0])
+
+
+def make_model():
+    keras.utils.set_random_seed(0)
+    teacher, student = networks()
+    model = MetricModel(student)
+    model.compile("adam", loss=losses.RelationalDistillation(teacher=teacher))
+    return model
+
+
+def batch(step):
+    rows = slice(8 * (step % 4), 8 * (step % 4) + 8)
+    return tuple(x[rows] for x in data())
+
+
+def test_an_interruption_changes_nothing():
+    assert_interruption_changes_nothing(make_model, batch)
 
 
 @pytest.mark.parametrize(
