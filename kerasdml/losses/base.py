@@ -19,6 +19,7 @@ from kerasdml.ops import (
     standardize_labels,
 )
 from kerasdml.references import AllReplicas, References, Source
+from kerasdml.references.base import Stacked
 from kerasdml.step import step
 
 AVERAGES = ("anchors", "active", "pairs")
@@ -315,15 +316,15 @@ class PairLoss(MetricLoss):
             return self.pair_cost(*self.pairs(anchors, references))
         costs, counts = by_row_blocks(
             lambda *x: self.counted(*self.pairs(*x)),
-            anchors,
-            references,
+            References(*anchors),
+            References(*references),
             self.row_blocks,
         )
         return per(ops.sum(counts), costs) if self.average == "pairs" else costs
 
     def pairs(self, anchors, references):
         """Returns `similarities, positives, negatives`, each `(q, r)`."""
-        s = similarities(anchors.embeddings, references.embeddings, self.similarity)
+        s = references.similarities(anchors.embeddings, self.similarity)
         positives, negatives = pair_masks(
             anchors.labels,
             references.labels,
@@ -522,9 +523,7 @@ def _enlarges_batch(source):
 
 
 def _stacked(parts):
-    if len(parts) == 1:
-        return parts[0]
-    return References(*(ops.concatenate(x) for x in zip(*parts, strict=True)))
+    return parts[0] if len(parts) == 1 else Stacked(parts)
 
 
 def _count(mask):

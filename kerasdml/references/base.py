@@ -3,7 +3,10 @@
 import abc
 from typing import Any, NamedTuple
 
+from keras import ops
+
 from kerasdml.layers import StatefulLayer
+from kerasdml.ops import similarities
 
 
 class References(NamedTuple):
@@ -20,6 +23,28 @@ class References(NamedTuple):
     embeddings: Any
     labels: Any
     copy_of: Any
+
+    def similarities(self, anchors, similarity):
+        """Returns `(q, r)` similarities to `anchors (q, d)`."""
+        return similarities(anchors, self.embeddings, similarity)
+
+
+class Stacked(References):
+    """References of several sources, one after the other.
+
+    Args:
+        parts: List of `References`.
+    """
+
+    def __new__(cls, parts):
+        stacked = super().__new__(cls, *map(ops.concatenate, zip(*parts, strict=True)))
+        stacked.parts = parts
+        return stacked
+
+    def similarities(self, anchors, similarity):
+        """Compares the parts one by one: no gradient is made for a constant one."""
+        each = [part.similarities(anchors, similarity) for part in self.parts]
+        return ops.concatenate(each, axis=1)
 
 
 class Source(StatefulLayer, abc.ABC):
@@ -51,9 +76,9 @@ class Source(StatefulLayer, abc.ABC):
     def check_labels(self, labels):
         """Raises a `ValueError` if concrete `labels` cannot be those of this source."""
 
+    def check_batch_size(self, batch_size):
+        """Raises a `ValueError` if it cannot have batches of that size."""
+
     @abc.abstractmethod
     def call(self, batch, training=None):
         """Returns the `References` to append to those of the batch."""
-
-    def check_batch_size(self, batch_size):
-        """Raises a `ValueError` if it cannot have batches of that size."""

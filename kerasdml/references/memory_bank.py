@@ -81,16 +81,24 @@ class MemoryBank(Source):
 
     def call(self, batch, training=None):
         self.check_batch_size(batch.labels.shape[0])
-        self._check_labels(batch.labels)
+        self.check_labels(batch.labels)
         if not training:
             return References(*(x[:0] for x in batch))
-        found = References(
-            ops.convert_to_tensor(self.embeddings),
-            ops.convert_to_tensor(self.labels),
-            ops.full((self.size,), -1, dtype="int32"),
-        )
+        # `convert_to_tensor` would be the variable itself on TensorFlow, which is read
+        # when it is used: after this batch is in it.
+        kept = (ops.stop_gradient(w) for w in (self.embeddings, self.labels))
+        found = References(*kept, ops.full((self.size,), -1, dtype="int32"))
         self._write(batch, found)
         return found
+
+    def check_labels(self, labels):
+        tags = labels.shape[1] if len(labels.shape) == 2 else 1
+        if tags != (self.num_tags or 1):
+            raise ValueError(
+                "`num_tags` of a MemoryBank must be the number of tags that labels "
+                "have, or None where they are class ids. Received: num_tags="
+                f"{self.num_tags}, and labels of shape {tuple(labels.shape)}."
+            )
 
     def check_batch_size(self, batch_size):
         if batch_size is not None and batch_size > self.size:
@@ -100,11 +108,12 @@ class MemoryBank(Source):
             )
 
     def _write(self, batch, found):
-        warm = self.steps >= self.warm_up
+        position, steps = map(ops.convert_to_tensor, (self.position, self.steps))
+        warm = steps >= self.warm_up
         # Where the size of the batch is not known beforehand, the last rows of it.
         embeddings, labels = (ops.stop_gradient(x[-self.size :]) for x in batch[:2])
         count = ops.shape(labels)[0]
-        slots = (self.position + ops.arange(count, dtype="int32")) % self.size
+        slots = (position + ops.arange(count, dtype="int32")) % self.size
         for weight, old, new in (
             (self.embeddings, found.embeddings, embeddings),
             (self.labels, found.labels, labels),
@@ -113,18 +122,9 @@ class MemoryBank(Source):
             # Of a few rows, not of the whole bank.
             new = ops.where(warm, new, ops.take(old, slots, axis=0))
             weight.assign(ops.scatter_update(old, slots[:, None], new))
-        moved = (self.position + count) % self.size
-        self.position.assign(ops.where(warm, moved, self.position))
-        self.steps.assign(ops.minimum(self.steps + 1, self.warm_up))
-
-    def _check_labels(self, labels):
-        tags = labels.shape[1] if len(labels.shape) == 2 else None
-        if tags != self.num_tags:
-            raise ValueError(
-                "`num_tags` of a MemoryBank must be the number of tags that labels "
-                "have, or None where they are class ids. Received: num_tags="
-                f"{self.num_tags}, and labels of shape {tuple(labels.shape)}."
-            )
+        moved = (position + count) % self.size
+        self.position.assign(ops.where(warm, moved, position))
+        self.steps.assign(ops.minimum(steps + 1, self.warm_up))
 
     def _add(self, name, shape, dtype, value):
         return self.add_weight(
