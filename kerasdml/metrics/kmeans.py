@@ -5,19 +5,22 @@ from keras import ops
 
 # Inner products held at a time, 64 MiB of float32.
 _BLOCK = 2**24
+# Of how many means or more several are drawn at a time, in about as many draws.
+_DRAWS = 256
 
 
 def kmeans(embeddings, clusters, *, iterations=100, seed=0):
     """Finds clusters of small distances to their means, by Lloyd's algorithm.
 
     Means begin at examples drawn far from one another (k-means++, each the best of a
-    few), and the algorithm ends when nothing moves any more. What it finds is a local
-    optimum, and depends on `seed`. No cluster is empty: one that would be takes the
-    example farthest from its mean.
+    few; of 512 or more clusters, 1/256 of them at a time), and the algorithm ends when
+    nothing moves any more. What it finds is a local optimum, and depends on `seed`. No
+    cluster is empty: one that would be takes the example farthest from its mean.
 
     The first two iterations cost `n * clusters * d` multiplications each, in chunks of
-    64 MiB of results, and the beginning `2 + log(clusters)` times that. Of many
-    clusters few change later, and only they and their examples are compared again.
+    64 MiB of results, and the beginning `2 + log(clusters)` times that, or, of 512
+    clusters or more, as much as an iteration. Of many clusters few change later, and
+    only they and their examples are compared again.
 
     Args:
         embeddings: `(n, d)` floats; for clusters of directions, of length 1.
@@ -68,9 +71,10 @@ def kmeans(embeddings, clusters, *, iterations=100, seed=0):
 def _far_apart(x, clusters, rng):
     """Draws examples by their squared distance from the closest drawn before.
 
-    Of a few drawn each time, the one stays that leaves the others closest.
+    Of a few drawn each time, the one stays that leaves the others closest. Where many
+    are wanted, a small share of them is drawn at a time, and all stay.
     """
-    few = 2 + int(np.log(clusters))
+    few, share = 2 + int(np.log(clusters)), clusters // _DRAWS
     squares = np.sum(x**2, axis=1)
 
     def distances(chosen):
@@ -80,13 +84,18 @@ def _far_apart(x, clusters, rng):
     chosen = [rng.integers(len(x))]
     closest = distances(chosen)
     while len(chosen) < clusters:
+        count = few if share < 2 else min(share, clusters - len(chosen))
         total = np.cumsum(closest, dtype=float)
-        drawn = np.searchsorted(total, rng.random(few) * total[-1], side="right")
+        drawn = np.searchsorted(total, rng.random(count) * total[-1], side="right")
         drawn = np.minimum(drawn, len(x) - 1)  # where all are at one drawn before
         closer = np.minimum(closest, distances(drawn))
-        best = np.argmin(np.sum(closer, axis=0))
-        chosen.append(drawn[best])
-        closest = closer[:, best, None]
+        if share < 2:
+            best = [np.argmin(np.sum(closer, axis=0))]
+            chosen.extend(drawn[best])
+            closest = closer[:, best]
+        else:
+            chosen.extend(np.unique(drawn))
+            closest = np.min(closer, axis=1, keepdims=True)
     return chosen
 
 

@@ -69,6 +69,17 @@ def test_no_cluster_is_empty(clusters):
         assert len(set(kmeans(x, clusters).tolist())) == clusters
 
 
+def test_several_of_many_means_are_drawn_at_a_time(monkeypatch):
+    x, labels = clouds([4] * 60)
+    monkeypatch.setattr(module, "_DRAWS", 12)  # five of the sixty
+    drawn = module._far_apart(x.astype("float32"), 60, np.random.default_rng(0))
+    assert len(drawn) == 60
+    # By chance alone 38 clouds would have one; one after another would find all.
+    assert len(set(labels[drawn])) > 50
+    # Six places: all are taken soon, and what is drawn then is as good as anything.
+    assert len(set(kmeans(np.repeat(x[:6], 20, axis=0), 60).tolist())) == 60
+
+
 def test_a_seed_gives_the_same_clusters_again():
     x = np.random.default_rng(0).normal(size=(50, 3))
     np.testing.assert_array_equal(kmeans(x, 5, seed=3), kmeans(x, 5, seed=3))
