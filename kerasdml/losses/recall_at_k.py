@@ -68,14 +68,20 @@ class RecallAtK(PairLoss):
         count = ops.sum(ops.cast(positives, ks.dtype), axis=1, keepdims=True)
         share = 1.0 / (len(self.ks) * ops.maximum(ops.minimum(ks, count), 1.0))
 
-        def hits(a, b):
+        def hits(a, b, share):
             hit = ops.sigmoid((ks - 1.0 - a - b) / self.k_temperature)
             slope = -share * hit * (1.0 - hit) / self.k_temperature
             return share * hit, slope, slope
 
         # Beyond k of them, further ones count no more.
         recalls = soft_rank_costs(
-            similarities, positives, negatives, self.temperature, hits, share * ks
+            similarities,
+            positives,
+            negatives,
+            self.temperature,
+            hits,
+            most_cost=share * ks,
+            of_rows=(share,),
         )
         some = ops.logical_and(ops.any(positives, axis=1), ops.any(negatives, axis=1))
         return ops.where(some, 1.0 - ops.sum(recalls, axis=1), 0.0)

@@ -16,8 +16,9 @@ class SoftRankLoss(PairLoss):
 
         a_p = sum_{P without p} closer(j, p)        b_p = sum_N closer(j, p)
 
-    No `(q, r, r)` array is built: the time is one pass over the pairs for each
-    positive that an anchor has, of whichever class has the most.
+    No `(q, r, r)` array is built: the time is one pass over the pairs for each positive
+    that an anchor has. Anchors with few need not wait for those with many: the half
+    with fewest is ranked apart, then half of the rest, and so on.
 
     Args:
         temperature: Of the sigmoid, in units of similarity, > 0.

@@ -60,6 +60,27 @@ def test_compiled_with_masks_as_arguments_the_gradient_is_the_same(pairs):
     np.testing.assert_allclose(gradient, expected, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("size", [2, 7, 40])
+def test_anchors_with_many_and_with_few_positives(size):
+    rng = np.random.default_rng(0)
+    s = rng.normal(size=(size, 40)).astype("float32")
+    positives = rng.permutation(40) < rng.permutation(40)[:size, None]  # 0 to 39
+    own = np.arange(1.0, 1.0 + size, dtype="float32")[:, None]
+
+    def own_cost(a, b, own):
+        return own * a, own + 0 * a, 0 * b
+
+    found = soft_rank_costs(
+        s, positives, ~positives, 0.3, own_cost, most_cost=900 + own, of_rows=(own,)
+    )
+    expected = np.zeros(size)
+    for i, a, _ in counts(s, positives, ~positives, 0.3):
+        expected[i] += own[i, 0] * a
+    expected = np.minimum(expected, 900 + own[:, 0])
+    assert size < 40 or (expected == 900 + own[:, 0]).any()
+    np.testing.assert_allclose(found[:, 0], expected, rtol=1e-4)
+
+
 def test_several_costs_at_once():
     # One positive at 0.5; of the negatives one is as close: b = 1/2 + 0 + 1.
     s = np.array([[0.5, 0.5, -9.0, 9.0]], "float32")
