@@ -11,6 +11,7 @@ of the batch, there is a size it cannot do.
     python benchmarks/peers.py
     python benchmarks/peers.py --sizes 512 --only NTXent
     python benchmarks/peers.py --csv benchmarks/results/peers.csv
+    python benchmarks/peers.py --csv benchmarks/results/peers.csv --table
 
 Rows that the file has are skipped, so that it can go on in pieces.
 TensorFlow Addons is compared where it is installed (Python 3.11).
@@ -75,7 +76,11 @@ def main():
     parser.add_argument("--only", nargs="+", help="names of losses here")
     parser.add_argument("--rounds", type=int, default=5, help="turns of each")
     parser.add_argument("--csv", type=pathlib.Path, help="file to add the rows to")
+    parser.add_argument("--table", action="store_true", help="print the file's rows")
     args = parser.parse_args()
+    if args.table:
+        print_table(args.csv)
+        return
     rows, there = [], rows_there(args.csv)
     for library in MODULES:
         if not installed(library):
@@ -298,6 +303,26 @@ def peak():
 def _status(field):
     lines = pathlib.Path("/proc/self/status").read_text().splitlines()
     return 1024 * int(next(x for x in lines if x.startswith(field)).split()[1])
+
+
+def print_table(path):
+    """Prints how many times as fast each is, and memory at the largest batch."""
+    with path.open() as lines:
+        rows = list(csv.DictReader(lines))
+    sizes = sorted({int(row["batch"]) for row in rows})
+    heads = [f"B = {size:,}" for size in sizes]
+    heads = ["loss", "of", *heads, f"memory here, there at {sizes[-1]:,}"]
+    print(f"| {' | '.join(heads)} |\n|{'---|' * len(heads)}")
+    for name in dict.fromkeys((row["loss"], row["theirs"]) for row in rows):
+        own = {int(x["batch"]): x for x in rows if (x["loss"], x["theirs"]) == name}
+        times = [
+            own[size]["times_as_fast"] or "–" if size in own else "" for size in sizes
+        ]
+        last = own.get(sizes[-1], {})
+        memory = ", ".join(
+            f"{last[x]} MB" for x in ("our_mb", "their_mb") if last.get(x)
+        )
+        print(f"| `{name[0]}` | {' | '.join([name[1], *times, memory])} |")
 
 
 def version(module):
