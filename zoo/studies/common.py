@@ -58,7 +58,10 @@ class Features:
         """Returns figures of retrieval among the unseen."""
         embeddings = embedder.predict(self.unseen, batch_size=512, verbose=0)
         return kerasdml.metrics.retrieval(
-            embeddings, self.unseen_labels, similarity=similarity
+            embeddings,
+            self.unseen_labels,
+            metrics=("recall_at_k", "r_precision", "map_at_r"),
+            similarity=similarity,
         )
 
     def batches(self, seed, classes=16, per_class=4):
