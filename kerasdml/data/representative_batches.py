@@ -55,7 +55,7 @@ def representative_batches(
 
     Example:
 
-    >>> batches = kerasdml.data.representative_batches(labels, hard="nearest")
+    >>> batches = kerasdml.data.representative_batches(labels, classes=8, per_class=4)
     >>> train = kerasdml.data.images(paths, labels, size=224, batches=batches)
     >>> miner = kerasdml.miners.Representatives()
     >>> optimizer = kerasdml.optimizers.Proximal("adam", lifetime=batches.lifetime)

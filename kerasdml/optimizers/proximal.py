@@ -154,5 +154,7 @@ class Proximal(keras.optimizers.Optimizer):
         anchor = self._anchors[self._get_variable_index(variable)]
         if gradient is None or anchor is None:
             return gradient
-        anchor.assign(ops.where(begins, variable, anchor))
-        return gradient + ops.cast(pull, variable.dtype) * (variable - anchor)
+        now = ops.convert_to_tensor(variable)
+        earlier = ops.where(begins, now, ops.convert_to_tensor(anchor))
+        anchor.assign(earlier)
+        return gradient + ops.cast(pull, variable.dtype) * (now - earlier)

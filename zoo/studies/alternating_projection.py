@@ -3,7 +3,8 @@
 Claim: batches that keep a representative of each class for a while, a loss of pairs
 with representatives alone and a pull towards the weights at the beginning of that while
 reach better embeddings than the loss on ordinary batches. Tested with Contrastive and
-Multi-Similarity; with classes at random and with those whose representatives are close.
+Multi-Similarity, at the defaults; with classes at random, and with half of a batch's
+being close by their representatives. Nothing was chosen for this data.
 """
 
 import keras
@@ -17,7 +18,6 @@ from studies import common
 
 DATA = "flowers"
 STEPS = 600
-LIFETIME = 50
 
 
 def base(name):
@@ -29,17 +29,16 @@ def base(name):
     return measure
 
 
-def projected(name, hard=None, weight=2e-4, miner=True, fraction=0.5):
+def projected(name, hard=None):
     def measure(data, seed):
         batches = representative_batches(
-            data.labels, 16, 4, LIFETIME, hard=hard, hard_fraction=fraction, seed=seed
+            data.labels, 16, 4, hard=hard, hard_fraction=0.5, seed=seed
         )
-        mined = {"miner": Representatives(), "average": "active"} if miner else {}
         embedder = common.head(data)
         model = MetricModel(embedder)
         model.compile(
-            Proximal(keras.optimizers.Adam(1e-3), weight=weight, lifetime=LIFETIME),
-            loss=getattr(losses, name)(**mined),
+            Proximal(keras.optimizers.Adam(1e-3), lifetime=batches.lifetime),
+            loss=getattr(losses, name)(miner=Representatives(), average="active"),
         )
         train(model, data, batches)
         return data.evaluate(embedder)
