@@ -5,7 +5,7 @@ with the data set in memory. The ratio is the median over rounds in which the tw
 turns. State is what the method adds to the checkpoint, in bytes.
 
     python benchmarks/methods.py --csv benchmarks/results/methods.csv
-    python benchmarks/methods.py --only MemoryBank --batches 128
+    python benchmarks/methods.py --only "memory of 65,536" --batches 128
     python benchmarks/methods.py --csv benchmarks/results/methods.csv --table
 
 `--csv` adds rows to the file and skips those that are there.
@@ -124,6 +124,14 @@ def generating(embedder, classes):
 
 
 CASES = {
+    "memory of 65,536": Case(
+        compiled(
+            lambda classes: losses.MultiSimilarity(
+                references=[references.MemoryBank(65_536)]
+            )
+        ),
+        plain,
+    ),
     "two-stage hard-sample generation": Case(
         generating,
         lambda embedder, classes: plain(two_layers(embedder), classes),
