@@ -133,13 +133,13 @@ def main():
 
 
 def each_loss(classes=None):
-    """Returns every public loss but `Sum`, in each of its forms, by name.
+    """Returns every public loss not made of others, in each of its forms, by name.
 
     Of a given number of classes only those that have proxies of them.
     """
     found = {}
     for name in losses.__all__:
-        if name == "Sum":
+        if name in ("Sum", "ProxySynthesis"):  # which are made of others
             continue
         cls = getattr(losses, name)
         parameters = inspect.signature(cls.__init__).parameters

@@ -136,7 +136,7 @@ def make_model():
     keras.utils.set_random_seed(0)
     embedder = keras.Sequential([keras.Input((4,)), keras.layers.Dense(6)])
     source = IntraClassAugmentation(num_classes=3, copies=2, seed=5)
-    model = MetricModel(embedder)
+    model = MetricModel(embedder, ks=(1,))
     model.compile("adam", loss=losses.MultiSimilarity(references=[source]))
     source.update(units(12, 6), np.repeat([0, 1, 2], 4))
     return model

@@ -1,8 +1,9 @@
 """Densely-anchored sampling (Liu et al., ECCV 2022).
 
 Claim: variations of embeddings as further anchors make Multi-Similarity and triplet
-losses generalise better. Tested with the paper's defaults, its second set of them (8
-channels), and each of its two halves alone, against the same loss without copies.
+losses generalise better. Tested with the paper's defaults, with its 8 channels, and as
+its authors train on Stanford Online Products (channels scaled by 0.5 to 2, a tenth of a
+difference added, copies with gradients), against the same loss without copies.
 """
 
 from kerasdml import losses, miners
@@ -45,9 +46,6 @@ RUNS = {
     "Multi-Similarity": trained(pairs),
     "Multi-Similarity + DAS": trained(pairs, copies=3),
     "Multi-Similarity + DAS, 8 channels": trained(pairs, top_k=8),
-    "Multi-Similarity + DAS, with gradients": trained(pairs, detach=False),
-    "Multi-Similarity + DAS, scaling alone": trained(pairs, shift=0.0),
-    "Multi-Similarity + DAS, shifting alone": trained(pairs, scale=0.0),
     "Multi-Similarity + DAS, 0.5 to 2 and 0.1": trained(
         pairs, scale=(0.5, 2.0), shift=0.1, detach=False
     ),
