@@ -8,7 +8,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from kerasdml.layers import Seed, StatefulLayer
+from kerasdml.layers import RunningMeans, Seed
 from kerasdml.layers.proxies import check_num_classes
 from kerasdml.losses import PairLoss
 from kerasdml.losses.base import check_classes, per
@@ -85,8 +85,7 @@ class HardSampleGeneration(MetricModel):
         pull_weight: Of the mean square between the negative and the anchor.
         backprop_through_synthetic: Whether made triplets train what computes features
             too, through the generators; else only what follows it.
-        memory: Share of the newest step in the running means, above 0 and at most 1;
-            until there have been 1 / memory steps they are plain means.
+        rate: Share of the newest step in the running means, above 0 and at most 1.
         seed: Integer that the drawing of triplets begins with; `None` takes a random
             one.
         **kwargs: `ks`, `similarity`, `metrics`, `name` of `MetricModel`.
@@ -132,7 +131,7 @@ class HardSampleGeneration(MetricModel):
         change_weight=1.0,
         pull_weight=0.0,
         backprop_through_synthetic=True,
-        memory=1 / 64,
+        rate=1 / 64,
         seed=None,
         **kwargs,
     ):
@@ -154,7 +153,7 @@ class HardSampleGeneration(MetricModel):
         self.change_weight = change_weight
         self.pull_weight = pull_weight
         self.backprop_through_synthetic = backprop_through_synthetic
-        self.memory = memory
+        self.rate = rate
         self.seed = seed
         self._check()
         self._parts = _split(embedder, features)
@@ -168,7 +167,8 @@ class HardSampleGeneration(MetricModel):
         self.discriminator = Discriminator(
             self.discriminator_units, num_classes, name="discriminator"
         )
-        self.progress = _Progress(memory)
+        # Of what the loss and what the generators cost.
+        self.progress = RunningMeans(count=2, rate=rate, name="progress")
         self.draws = Seed(seed=seed, name="triplets")
         self.trackers = [keras.metrics.Mean(name) for name in LOGS]
         self.pair_generator.build(dim)
@@ -193,14 +193,15 @@ class HardSampleGeneration(MetricModel):
         Args:
             optimizer: Of the embedder and of what the loss trains.
             loss: A loss of `kerasdml.losses` whose costs are those of pairs, such as
-                `Triplet`: for the batch, and for the triplets that are made.
+                `Triplet`: for the batch, and for the triplets that are made, which
+                sample weights do not weigh.
             generator_optimizer: By default Adam at 0.001 with `beta_1=0.5`.
             discriminator_optimizer: By default Adam at 0.0001 with `beta_1=0.5`.
             **kwargs: As in `MetricModel.compile`.
 
         Raises:
-            ValueError: If the loss is none of pairs, or compares references with one
-                another.
+            ValueError: If the loss is none of pairs, needs fields, or compares
+                references with one another.
         """
         _check_loss(loss)
         # A saved model brings the three as one.
@@ -240,9 +241,9 @@ class HardSampleGeneration(MetricModel):
         rho, share = self._schedule()
         triplets = self._drawn(features, embeddings, labels)
         synthetic, discriminated, pair, negative = self._costs(triplets, rho)
-        self.progress.add(real / scale, ops.mean(pair + negative))
-        values = real / scale, *map(ops.mean, (discriminated, pair, negative)), rho
-        for tracker, value in zip(self.trackers, values, strict=True):
+        paid = [real / scale, *map(ops.mean, (discriminated, pair, negative))]
+        self.progress.updated(ops.stack([paid[0], paid[2] + paid[3]]), training=True)
+        for tracker, value in zip(self.trackers, [*paid, rho], strict=True):
             tracker.update_state(value)
         added = _mean(share * synthetic + discriminated + pair + negative)
         total = penalties + (1.0 - share) * real + added
@@ -256,12 +257,13 @@ class HardSampleGeneration(MetricModel):
 
     def _schedule(self):
         """Returns rho and the share of made triplets, of this step."""
-        rho = self.progress.faded(self.alpha, self.progress.metric)
+        steps = ops.convert_to_tensor(self.progress.steps)
+        means = ops.maximum(ops.convert_to_tensor(self.progress.means), 1e-6)
+        scales = ops.convert_to_tensor([self.alpha, self.beta], means.dtype)
+        faded = ops.where(steps > 0, ops.exp(-scales / means), 1.0)
         share = self.synthetic_share
-        if share is None:
-            share = 1.0 - self.progress.faded(self.beta, self.progress.generators)
-        warm = ops.convert_to_tensor(self.progress.steps) >= self.warmup_steps
-        return rho, ops.where(warm, share, 0.0)
+        share = 1.0 - faded[1] if share is None else share
+        return faded[0], ops.where(steps >= self.warmup_steps, share, 0.0)
 
     def _drawn(self, features, embeddings, labels):
         """Returns a triplet of each anchor."""
@@ -271,13 +273,15 @@ class HardSampleGeneration(MetricModel):
         _, positives, negatives = self.loss.pairs(batch, batch)
         some = ops.logical_and(ops.any(positives, axis=1), ops.any(negatives, axis=1))
         places = [rows, self._one_of(positives), self._one_of(negatives)]
+        classes = ops.clip(labels, 0, self.num_classes - 1)
         count = ops.maximum(ops.sum(ops.cast(some, "float32")), 1.0)
         weights = ops.cast(ops.shape(rows)[0], "float32") / count
         return _Triplets(
             features=[ops.take(features, at, axis=0) for at in places],
             embeddings=[ops.take(batch.embeddings, at, axis=0) for at in places],
-            # Of those without a class there is no triplet to pay for.
-            labels=[ops.maximum(ops.take(labels, at, axis=0), 0) for at in places],
+            # Of those without a class there is no triplet; others outside make the
+            # loss NaN, where a lookup of them might stop it or not.
+            labels=[ops.take(classes, at, axis=0) for at in places],
             some=some,
             weights=ops.where(some, weights, 0.0),
         )
@@ -397,10 +401,13 @@ class HardSampleGeneration(MetricModel):
                 "`stretch_limit` must be at least 1, or None. "
                 f"Received: stretch_limit={self.stretch_limit}."
             )
-        if not 0 < self.memory <= 1:
-            raise ValueError(
-                f"`memory` must be in (0, 1]. Received: memory={self.memory}."
-            )
+        for name in ("pair_units", "negative_units", "discriminator_units"):
+            units = getattr(self, name)
+            if not units or min(units) < 1:
+                raise ValueError(
+                    f"`{name}` must be one or more sizes of at least 1. "
+                    f"Received: {name}={units}."
+                )
 
 
 class _Triplets(NamedTuple):
@@ -419,53 +426,6 @@ class _Triplets(NamedTuple):
     labels: Any
     some: Any
     weights: Any
-
-
-class _Progress(StatefulLayer):
-    """Running means of what is paid, and how many steps they are of."""
-
-    def __init__(self, memory):
-        super().__init__(name="progress")
-        self.memory = memory
-
-    def build(self, dim):
-        """Creates the means and the count, whatever the size of the embeddings."""
-        del dim
-        self.metric, self.generators = (
-            self.add_weight(
-                name=name,
-                shape=(),
-                initializer="zeros",
-                trainable=False,
-                autocast=False,
-                aggregation="mean",
-            )
-            for name in ("metric", "generators")
-        )
-        self.steps = self.add_weight(
-            name="steps",
-            shape=(),
-            initializer="zeros",
-            dtype="int32",
-            trainable=False,
-            autocast=False,
-            aggregation="only_first_replica",
-        )
-        self.built = True
-
-    def faded(self, scale, mean):
-        """Returns `exp(-scale / mean)`; 1 before the first step, as of a large mean."""
-        value = ops.exp(-scale / ops.maximum(ops.convert_to_tensor(mean), 1e-6))
-        return ops.where(ops.convert_to_tensor(self.steps) > 0, value, 1.0)
-
-    def add(self, metric, generators):
-        """Adds what a step paid."""
-        steps = ops.cast(ops.convert_to_tensor(self.steps), "float32") + 1.0
-        rate = ops.maximum(1.0 / steps, self.memory)
-        for mean, value in [(self.metric, metric), (self.generators, generators)]:
-            value = ops.stop_gradient(ops.cast(value, "float32"))
-            mean.assign(mean + rate * (value - mean))
-        self.steps.assign(self.steps + 1)
 
 
 @dataclasses.dataclass
@@ -519,10 +479,11 @@ def _check_loss(loss):
         not isinstance(loss, PairLoss)
         or type(loss).cost is not PairLoss.cost
         or loss.needs_rows_of_references
+        or loss.fields
     ):
         raise ValueError(
-            "`loss` must be one of `kerasdml.losses` that has costs of pairs and does "
-            "not compare references with one another, such as "
+            "`loss` must be one of `kerasdml.losses` whose costs follow from pairs "
+            "alone, without fields or rows of its references, such as "
             f"`losses.Triplet()`. Received: loss={loss!r}."
         )
 

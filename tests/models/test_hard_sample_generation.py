@@ -9,6 +9,7 @@ from kerasdml.models import HardSampleGeneration
 from tests.checkpoints import assert_interruption_changes_nothing
 
 CLASSES = 4
+SIZES = {"pair_units": [8], "negative_units": [8], "discriminator_units": [8]}
 RATES = {"optimizer": 0.1, "generator_optimizer": 0.1, "discriminator_optimizer": 0.1}
 
 
@@ -33,8 +34,7 @@ def embedder():
 
 def small(loss=None, rates=RATES, jit_compile=None, **arguments):
     """A model whose steps, but for those of XLA, are not worth compiling."""
-    sizes = {"pair_units": [8], "negative_units": [8], "discriminator_units": [8]}
-    arguments = {**sizes, "warmup_steps": 0, "seed": 1, **arguments}
+    arguments = {**SIZES, "warmup_steps": 0, "seed": 1, **arguments}
     model = HardSampleGeneration(embedder(), CLASSES, **arguments, ks=(1,))
     optimizers = {name: keras.optimizers.SGD(rate) for name, rate in rates.items()}
     loss = loss or losses.Triplet()
@@ -45,7 +45,8 @@ def small(loss=None, rates=RATES, jit_compile=None, **arguments):
 
 def with_adam():
     """What the checkpoint test trains, in two processes."""
-    model = HardSampleGeneration(embedder(), CLASSES, warmup_steps=2, seed=1, ks=(1,))
+    arguments = {**SIZES, "warmup_steps": 2, "seed": 1, "ks": (1,)}
+    model = HardSampleGeneration(embedder(), CLASSES, **arguments)
     loss = losses.Triplet(miner=miners.DistanceWeighted(seed=0))
     model.compile(keras.optimizers.Adam(0.01), loss=loss, jit_compile=False)
     return model
@@ -130,15 +131,14 @@ def test_a_discriminator_that_knows_nothing_costs_the_log_of_all_it_tells_apart(
         np.testing.assert_allclose(logs[name], np.log(CLASSES + 1), rtol=1e-5)
 
 
-def test_the_smaller_the_loss_the_harder_the_triplets():
-    progress = small().progress
-    np.testing.assert_allclose(progress.faded(7.0, progress.metric), 1.0)
-    progress.add(9.0, 1.0)
-    progress.add(5.0, 1.0)
-    np.testing.assert_allclose(progress.faded(7.0, progress.metric), np.exp(-1.0))
-    for _ in range(300):
-        progress.add(0.0, 1.0)
-    assert float(progress.faded(7.0, progress.metric)) == 0.0
+def test_the_smaller_the_costs_the_harder_the_triplets_and_the_more_they_count():
+    model = small(alpha=7.0, beta=2.0)
+    assert [float(x) for x in model._schedule()] == [1.0, 0.0], "before the first step"
+    model.progress.updated(np.array([7.0, 4.0], "float32"), training=True)
+    found = [float(x) for x in model._schedule()]
+    np.testing.assert_allclose(found, [0.3678794, 1 - 0.6065307], rtol=1e-6)
+    model.progress.means.assign([0.0, 0.0])
+    assert [float(x) for x in model._schedule()] == [0.0, 1.0]
 
 
 @pytest.mark.parametrize("miner", [miners.BatchHard(), miners.SemiHard()])
@@ -161,13 +161,15 @@ def test_triplets_are_drawn_from_the_pairs_that_the_miner_leaves(miner):
 
 @pytest.mark.parametrize(
     "loss",
-    [losses.Triplet(negatives="hard", average="active"), losses.MultiSimilarity()],
+    [losses.Triplet(average="active"), losses.MultiSimilarity()],
     ids=type,
 )
 def test_compiled_by_xla_it_is_the_same(loss):
+    # XLA draws other random numbers: one positive and one negative are left.
+    loss.miner = miners.BatchHard()
     ended = []
     for jit_compile in (None, True):
-        model = small(loss, jit_compile=jit_compile, backprop_through_synthetic=True)
+        model = small(loss, jit_compile=jit_compile)
         ended.append([w for part in parts(trained(model, 3)) for w in weights(part)])
     assert_equal(*ended, rtol=1e-3, atol=1e-5)
 
@@ -190,7 +192,7 @@ def test_evaluation_changes_nothing_and_prediction_gives_embeddings():
     logs = model.evaluate(x, labels, loss=True, return_dict=True, verbose=0)
     assert logs.keys() >= {"loss", "recall_at_1"} and np.isfinite(logs["loss"])
     embeddings = model.predict(x, verbose=0)
-    np.testing.assert_array_equal(embeddings, model.embedder.predict(x, verbose=0))
+    assert_equal(embeddings, model.embedder.predict(x, verbose=0))
     assert_equal([ops.convert_to_numpy(v) for v in state], before)
 
 
@@ -198,8 +200,10 @@ def test_labels_it_has_no_class_for_are_refused():
     x, labels = batch(0)
     with pytest.raises(ValueError, match="must be 0 … 3 for `num_classes=4`"):
         small().fit(x, labels + 1, verbose=0)
-    logs = small().train_on_batch(x, labels + 1, return_dict=True)
-    assert np.isnan(logs["loss"])
+    model = small()
+    # In a compiled step, where labels cannot be looked at.
+    unknown = ops.convert_to_tensor(labels + 1)
+    assert np.isnan(model.compute_loss(x, unknown, model(x, training=True)))
 
 
 @pytest.mark.parametrize(
@@ -209,7 +213,8 @@ def test_labels_it_has_no_class_for_are_refused():
         ({"stretch_weight": -1.0}, "`stretch_weight` must not be negative"),
         ({"synthetic_share": 1.5}, "`synthetic_share` must be from 0 to 1, or None"),
         ({"stretch_limit": 0.5}, "`stretch_limit` must be at least 1, or None"),
-        ({"memory": 0.0}, r"`memory` must be in \(0, 1\]"),
+        ({"rate": 0.0}, r"`rate` must be in \(0, 1\]"),
+        ({"pair_units": []}, "`pair_units` must be one or more sizes of at least 1"),
         ({"features": "dense"}, "`features` must name a layer of the embedder"),
     ],
 )

@@ -2,7 +2,7 @@
 
 Claim: a triplet loss that sees made triplets too, of stretched pairs and of negatives
 that are closer than them, embeds unseen classes better than on the data's alone.
-Tested with two ways to choose the data's: semi-hard, and all.
+Tested with semi-hard triplets.
 """
 
 import keras
@@ -12,8 +12,13 @@ from kerasdml import losses
 from studies import common
 
 DATA = "flowers"
-STEPS = 900
-ARGUMENTS = {"warmup_steps": 300}
+STEPS = 600
+ARGUMENTS = {
+    "warmup_steps": 200,
+    "pair_units": [256],
+    "negative_units": [256, 256],
+    "discriminator_units": [256],
+}
 
 
 def network(data):
@@ -21,14 +26,14 @@ def network(data):
     return keras.Sequential(
         [
             keras.Input(data.seen.shape[1:]),
-            keras.layers.Dense(512, activation="relu"),
+            keras.layers.Dense(256, activation="relu"),
             keras.layers.Dense(common.DIM, name="embedding"),
             kerasdml.layers.L2Normalization(),
         ]
     )
 
 
-def measured(negatives, generates, **arguments):
+def measured(generates):
     """Returns the function of a run, with made triplets or without."""
 
     def measure(data, seed):
@@ -36,9 +41,9 @@ def measured(negatives, generates, **arguments):
         model = kerasdml.MetricModel(embedder)
         if generates:
             model = kerasdml.models.HardSampleGeneration(
-                embedder, data.classes, seed=seed, **{**ARGUMENTS, **arguments}
+                embedder, data.classes, seed=seed, **ARGUMENTS
             )
-        loss = losses.Triplet(negatives=negatives)
+        loss = losses.Triplet(negatives="semi_hard")
         model.compile(keras.optimizers.Adam(1e-3), loss=loss)
         logs = model.fit(
             data.batches(seed), steps_per_epoch=STEPS // 3, epochs=3, verbose=0
@@ -50,7 +55,6 @@ def measured(negatives, generates, **arguments):
 
 
 RUNS = {
-    f"Triplet, {negatives}{title}": measured(negatives, generates)
-    for negatives in ("semi_hard", "all")
-    for title, generates in [("", False), (", with generation", True)]
+    "Triplet, semi-hard": measured(generates=False),
+    "Triplet, semi-hard, with generation": measured(generates=True),
 }
