@@ -38,7 +38,8 @@ class MemoryBank(Source):
 
     Raises:
         ValueError: If an argument is out of range; when called with a batch larger than
-            the bank, or with labels of another kind.
+            the bank, or with labels of another kind. Of a larger batch whose size a
+            data set does not tell beforehand the last `size` examples are remembered.
 
     Example:
 

@@ -1,8 +1,8 @@
 """Cross-batch memory (Wang et al., CVPR 2020): a memory beside a pair loss.
 
 Claim: pairs with remembered embeddings improve retrieval of unseen classes over the
-same loss on the batch alone, most where batches are small. Tested with the contrastive
-loss, which the paper trains most, and with Multi-Similarity, on batches of 16.
+same loss on the batch alone. Tested with the contrastive loss, which the paper trains
+most, and with Multi-Similarity, on batches of 16. Size and warm-up were not chosen.
 """
 
 from kerasdml import losses, references
