@@ -6,8 +6,16 @@ alone.
 
 Four losses as in the released code, of which the classifier is `NormalizedSoftmax`
 here, and its priors 2, 1, 2, 3. All are heads on 256 hidden units on fixed features,
-64 numbers, or 4 × 64 of WEDL; since that is more, the members are trained with 256
-numbers too. Proxies have the released code's 15 times as much learning rate.
+64 numbers, or 4 × 64 of WEDL; since that is more, the best members are trained with 256
+numbers too. Proxies have the released code's 15 times as much learning rate. Triplets
+have a margin of 0.1, within which the released code looks for them; with the margin 1
+of its formula, on a quarter of the training classes, recall@1 was 0.66 instead of 0.73.
+
+Found: WEDL comes to more than each member of as many numbers as a head has, but not to
+more than the best member of as many as it has itself; compressed, it comes to about the
+best member, and WEL to less than most members. On the quarter of the training classes
+neither an average of the last steps instead of all, nor leaving out the triplets, nor
+both these and the binomial deviance brought WEL to the recall@1 of ProxyNCA alone.
 """
 
 import keras
@@ -17,7 +25,7 @@ from kerasdml import losses, models
 from studies import common
 
 DATA = "flowers"
-STEPS = 400
+STEPS = 300
 HIDDEN = 256
 PRIOR = [2.0, 1.0, 2.0, 3.0]
 
@@ -25,9 +33,7 @@ PRIOR = [2.0, 1.0, 2.0, 3.0]
 def members(data):
     return {
         "NormalizedSoftmax": losses.NormalizedSoftmax(num_classes=data.classes),
-        "Triplet": losses.Triplet(
-            negatives="semi_hard", similarity="euclidean", margin=1.0
-        ),
+        "Triplet": losses.Triplet(similarity="euclidean", margin=0.1),
         "BinomialDeviance": losses.BinomialDeviance(),
         "ProxyNCA": losses.ProxyNCA(num_classes=data.classes, label_smoothing=0.1),
     }
@@ -101,7 +107,7 @@ def weights(layer):
 NAMES = "NormalizedSoftmax", "Triplet", "BinomialDeviance", "ProxyNCA"
 RUNS = {
     **{f"{name} alone": alone(name) for name in NAMES},
-    **{f"{name} alone, 256 numbers": alone(name, dim=256) for name in NAMES},
+    **{f"{name} alone, 256 numbers": alone(name, dim=256) for name in NAMES[::3]},
     "Ensemble": together,
     "DiverseEnsemble": diverse,
     "DiverseEnsemble, compressed to 64 numbers": compressed,

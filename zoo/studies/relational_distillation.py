@@ -8,6 +8,10 @@ of recall@1).
 Teacher and student are heads on fixed features: 512 hidden units and 128 numbers of
 length 1, and 32 and 16, not normalised where a teacher is given, as in the paper. The
 triplets are the paper's, of negatives drawn by distance.
+
+Found: both claims hold. Distances alone and angles alone teach the student as much as
+both together. That a student should not be normalised does not show in recall@1: the
+means of three seeds are within their spread.
 """
 
 import keras
