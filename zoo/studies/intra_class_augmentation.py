@@ -2,8 +2,8 @@
 
 Claim: embeddings drawn around those of the batch, as wide as their class varies, make a
 loss of pairs generalise better, and more so with variances that are corrected by those
-of neighbouring classes where classes are small. Tested from 30 % of the epochs on, as the
-authors do, against the same loss without copies, on all and on 5 pictures of a class.
+of neighbouring classes where classes are small. Tested from 30 % of the epochs on, as
+the authors do, against the same loss without copies, on all and on 5 pictures a class.
 """
 
 import dataclasses
