@@ -102,16 +102,16 @@ def test_an_interruption_changes_nothing(weights):
 
 def test_a_pull_that_outweighs_the_loss_holds_the_weights():
     held, free = (
-        model_of(Proximal(keras.optimizers.SGD(1e-3), weight=weight, lifetime=2))
+        model_of(Proximal(keras.optimizers.SGD(1e-3), weight=weight, lifetime=8))
         for weight in (900.0, 0.0)
     )
     moved = []
     for model in (held, free):
-        take_steps(model, 2)
+        take_steps(model, 8)
         before = model.embedder.get_weights()[0]
-        take_steps(model, 2, begin=2)
+        take_steps(model, 8, begin=8)
         moved.append(np.abs(model.embedder.get_weights()[0] - before).max())
-    assert moved[0] < 0.7 * moved[1]
+    assert moved[0] < 0.5 * moved[1]
 
 
 def test_proxies_are_left_alone():
