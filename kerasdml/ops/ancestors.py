@@ -111,48 +111,59 @@ def ancestor_cost(distances, triplets, noise, temperature, margin, exclude=False
     d = ops.stop_gradient(distances)
     some = ops.cast(triplets.some, d.dtype)[:, None]
     count = triplets.related.shape[1]
-    nodes = ops.shape(d)[0]
 
     def add(t, sums):
         total, slopes = sums
         j, k = (ops.take(x, t, axis=1) for x in triplets[:2])
-        d_j, d_k = ops.take(d, j, axis=0), ops.take(d, k, axis=0)
-        pair = ops.maximum(d, d_j)
-        triple = ops.maximum(pair, d_k)
-        first, second = ops.unstack(noise(t), 2)
-        g, g_soft = _drawn(-pair / temperature, first)
-        apart = ops.where(g, float("-inf"), -triple) if exclude else -triple
-        h, h_soft = _drawn(apart / temperature, second)
-        step = ops.cast(g, d.dtype) - ops.cast(h, d.dtype)
-        signs = 1.0, 1.0, -1.0
-        terms = [
-            ops.relu(sign * ops.sum(step * x, axis=1, keepdims=True) + margin)
-            for sign, x in zip(signs, (d, d_j, d_k), strict=True)
-        ]
-        counted = some * ops.cast(ops.any(g != h, axis=1, keepdims=True), d.dtype)
-        total += ops.sum(counted * sum(terms))
-        # What a term pays for a unit of its distance, 1 or -1 where it is not 0.
-        on = [
-            sign * counted * ops.cast(x > 0.0, d.dtype)
-            for sign, x in zip(signs, terms, strict=True)
-        ]
-        value = on[0] * d + on[1] * d_j + on[2] * d_k
-        to_pair = -_through_softmax(g_soft, value) / temperature
-        to_triple = _through_softmax(h_soft, value) / temperature
-        of_k = ops.where(d_k > pair, to_triple, 0.0)
-        to_pair += to_triple - of_k
-        of_j = ops.where(d_j > d, to_pair, 0.0)
-        slopes += on[0] * step + to_pair - of_j
-        slopes += ops.segment_sum(on[1] * step + of_j, j, num_segments=nodes)
-        slopes += ops.segment_sum(on[2] * step + of_k, k, num_segments=nodes)
-        return total, slopes
+        of_triplets = d, ops.take(d, j, axis=0), ops.take(d, k, axis=0)
+        chosen = _ancestors(of_triplets, noise(t), temperature, exclude)
+        costs, found = _costs_and_slopes(of_triplets, *chosen, temperature, margin)
+        of_i, of_j, of_k = (some * x for x in found)
+        for nodes, part in ((j, of_j), (k, of_k)):
+            of_i += ops.segment_sum(part, nodes, num_segments=ops.shape(d)[0])
+        return total + ops.sum(some * costs), slopes + of_i
 
     zero = ops.zeros((), d.dtype), ops.zeros_like(d)
-    total, slopes = ops.fori_loop(0, count, add, zero)
-    total, slopes = ops.stop_gradient(total), ops.stop_gradient(slopes)
+    total, slopes = map(ops.stop_gradient, ops.fori_loop(0, count, add, zero))
     # The second term is 0, and has the gradient.
     total = total + ops.sum(slopes * (distances - d))
     return total / (count * ops.maximum(ops.sum(some), 1.0))
+
+
+def _ancestors(distances, noise, temperature, exclude):
+    """Returns the ancestors of two and of three, as `_drawn` gives them."""
+    of_i, of_j, of_k = distances
+    first, second = ops.unstack(noise, 2)
+    pair = ops.maximum(of_i, of_j)
+    two = _drawn(-pair / temperature, first)
+    triple = ops.maximum(pair, of_k)
+    if exclude:
+        triple = ops.where(two[0], float("inf"), triple)
+    return two, _drawn(-triple / temperature, second)
+
+
+def _costs_and_slopes(distances, two, three, temperature, margin):
+    """Returns `(n, 1)` what triplets cost, and the slopes by the three's distances."""
+    of_i, of_j, of_k = distances
+    step = ops.cast(two[0], of_i.dtype) - ops.cast(three[0], of_i.dtype)
+    apart = ops.cast(ops.any(two[0] != three[0], axis=1, keepdims=True), of_i.dtype)
+    terms = [
+        apart * ops.relu(sign * ops.sum(step * x, axis=1, keepdims=True) + margin)
+        for sign, x in ((1.0, of_i), (1.0, of_j), (-1.0, of_k))
+    ]
+    # What a term pays for a unit of its distance, where it pays at all.
+    i, j, k = (ops.sign(x) for x in terms)
+    k = -k
+    # What it pays for a unit of the choice of two; of the choice of three, minus that.
+    value = i * of_i + j * of_j + k * of_k
+    to_pair = -_through_softmax(two[1], value) / temperature
+    to_triple = _through_softmax(three[1], value) / temperature
+    pair = ops.maximum(of_i, of_j)
+    to_k = ops.where(of_k > pair, to_triple, 0.0)
+    to_pair = to_pair + to_triple - to_k
+    to_j = ops.where(of_j > of_i, to_pair, 0.0)
+    slopes = i * step + to_pair - to_j, j * step + to_j, k * step + to_k
+    return sum(terms), slopes
 
 
 def uniform(shape, key):

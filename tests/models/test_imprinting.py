@@ -1,3 +1,5 @@
+import itertools
+
 import keras
 import numpy as np
 import pytest
@@ -75,6 +77,18 @@ def test_further_examples_go_to_the_classes_there_are():
     step_by_step = proxies(model)
     imprint(model, (X[~BASE], LABELS[~BASE]), mode="overwrite")
     np.testing.assert_allclose(proxies(model), step_by_step, rtol=1e-4)
+
+
+def test_varied_copies_of_the_examples_all_count():
+    model = trained(losses.NormalizedSoftmax(num_classes=3))
+    x, y = X[~BASE][:4], LABELS[~BASE][:4]
+    varied = [x + 0.1 * RNG.normal(size=x.shape).astype("float32") for _ in range(3)]
+    z = model.embedder.predict(np.concatenate(varied), verbose=0)
+    z = z / np.linalg.norm(z, axis=1, keepdims=True)
+    endless = ((varied[i % 3], y) for i in itertools.count())
+    imprint(model, endless, steps=3)
+    expected = [z[np.tile(y, 3) == c].sum(0) for c in (3, 4)]
+    np.testing.assert_allclose(proxies(model)[3:], expected, rtol=1e-4)
 
 
 @pytest.mark.parametrize(
