@@ -33,10 +33,11 @@ class RelationalDistillation(TaughtLoss):
     once, which is faster, and know nothing of augmentation. Labels are not looked at
     and may be any.
 
-    The angles are q^3 numbers, at whose vertices it goes a few at a time: forward and
-    backward they cost some 20 passes over q^3 numbers, whatever the sizes of the
-    embeddings, but memory of no more than about ten times the larger of 8 MB and q^2
-    numbers. `angle_weight=0` leaves distances alone, q^2 numbers.
+    The angles are q^3 numbers, by the lengths of the sides of triangles, so that their
+    time is that of q^3 numbers whatever the sizes of the embeddings. They are gone
+    through a few vertices at a time, and again on the way back: in memory there are
+    some 60 MB up to 512 examples, and beyond, some 25 q^2 numbers. `angle_weight=0`
+    leaves distances alone, q^2 numbers.
 
     Two examples that are one point for student or teacher have no direction from one to
     the other: angles with such a side count as equal, without a gradient. One example
