@@ -25,6 +25,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import keras
 import numpy as np
+from keras import ops
 
 import kerasdml
 from kerasdml import losses, references
@@ -68,6 +69,22 @@ def compiled(make_loss):
 
 
 plain = compiled(lambda classes: losses.MultiSimilarity())
+
+
+class Product(losses.MetricLoss):
+    """Nothing but the product of the batch with a memory, and its gradient."""
+
+    def __init__(self, size):
+        super().__init__()
+        self.bank = references.MemoryBank(size)
+
+    @property
+    def layers(self):
+        return [self.bank]
+
+    def costs(self, labels, embeddings):
+        kept = ops.stop_gradient(self.bank.embeddings)
+        return ops.sum(ops.matmul(embeddings, ops.transpose(kept)) ** 2, axis=1)
 
 
 def proximal(embedder, classes):
@@ -123,14 +140,14 @@ def generating(embedder, classes):
     return model
 
 
+with_memory = compiled(
+    lambda classes: losses.MultiSimilarity(references=[references.MemoryBank(65_536)])
+)
+
 CASES = {
-    "memory of 65,536": Case(
-        compiled(
-            lambda classes: losses.MultiSimilarity(
-                references=[references.MemoryBank(65_536)]
-            )
-        ),
-        plain,
+    "memory of 65,536": Case(with_memory, plain),
+    "memory of 65,536, over its matrix product": Case(
+        with_memory, compiled(lambda classes: Product(65_536))
     ),
     "two-stage hard-sample generation": Case(
         generating,
