@@ -44,7 +44,7 @@ class Angular(PairLoss):
 
     Raises:
         ValueError: If `alpha` is out of range, the similarity is no cosine, or
-            `references` are given.
+            `references` are no anchors too.
 
     Example:
 

@@ -186,7 +186,9 @@ class PairLoss(MetricLoss):
             "squared_euclidean", "manhattan", "signal_to_noise" or "hyperbolic", as
             `ops.similarities` describes them.
         references: Further references: `references.Source` layers, whose rows are
-            appended to the batch's in the order of the list.
+            appended to the batch's in the order of the list. `references.AllReplicas`
+            comes first. A loss that compares references with one another takes only
+            sources whose rows are anchors, their own copies not excluded.
         miner: A `kerasdml.miners` object that narrows the pairs, or `None`.
         average: What the sum of costs is divided by: "anchors", all of them; "active",
             those whose cost is not 0; "pairs", the pairs or triplets that the costs are

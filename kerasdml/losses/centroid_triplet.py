@@ -36,7 +36,7 @@ class CentroidTriplet(Triplet):
 
     Raises:
         ValueError: If `negatives` or `margin` is none of the above, the miner looks at
-            examples, or `references` are given.
+            examples, or `references` are no anchors too.
 
     Example:
 

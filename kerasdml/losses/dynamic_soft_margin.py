@@ -37,7 +37,7 @@ class DynamicSoftMargin(PairLoss):
 
     Raises:
         ValueError: If `bins` is below 1, `rate` is outside its range, `similarity` is
-            not "cosine", `average` is "active", or `references` are given.
+            not "cosine", `average` is "active", or `references` are no anchors too.
 
     Example:
 

@@ -31,7 +31,7 @@ class LiftedStructure(PairLoss):
             the batch are refused: the formula needs their own negatives.
 
     Raises:
-        ValueError: If `references` are given.
+        ValueError: If `references` are no anchors too.
 
     Example:
 

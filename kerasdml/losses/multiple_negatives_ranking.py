@@ -32,7 +32,7 @@ class MultipleNegativesRanking(NTXent):
             References beyond the batch are refused: they would need partners.
 
     Raises:
-        ValueError: If `temperature` is not positive or `references` are given.
+        ValueError: If `temperature` is not positive or `references` are no anchors too.
 
     Example:
 

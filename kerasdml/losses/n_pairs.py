@@ -48,7 +48,7 @@ class NPairs(PairLoss):
 
     Raises:
         ValueError: If `mode` or `l2_form` is none of the above, `l2_weight` is
-            negative, `average` is "active", or `references` are given.
+            negative, `average` is "active", or `references` are no anchors too.
 
     Example:
 

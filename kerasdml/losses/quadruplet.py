@@ -35,7 +35,7 @@ class Quadruplet(PairLoss):
             batch are refused: the second term compares them with one another.
 
     Raises:
-        ValueError: If a margin is negative, or `references` are given.
+        ValueError: If a margin is negative, or `references` are no anchors too.
 
     Example:
 
