@@ -170,7 +170,9 @@ def test_compiled_by_xla_it_is_the_same(loss):
     ended = []
     for jit_compile in (None, True):
         model = small(loss, jit_compile=jit_compile)
-        ended.append([w for part in parts(trained(model, 3)) for w in weights(part)])
+        # In a first step rho is 1, where rounding decides about the slack.
+        model.progress.updated(np.array([0.05, 4.0], "float32"), training=True)
+        ended.append([w for part in parts(trained(model, 2)) for w in weights(part)])
     assert_equal(*ended, rtol=1e-3, atol=1e-5)
 
 
