@@ -88,10 +88,11 @@ class HIER(MetricLoss):
 
     Source: Kim et al., "HIER: Metric Learning Beyond Class Labels via Hierarchical
     Regularization", CVPR 2023, https://arxiv.org/abs/2212.14258; values are those of
-    the authors' code, with the weights 0.5 and 1 in its scripts. Distances are exact
+    the authors' code, with the weights 0.5 and 1 in its scripts; a linear layer on
+    features that are not trained took 25 (`zoo/studies/hier.py`). Distances are exact
     where that code adds 1e-5 to a denominator, and ties at rank `top_k` are all among
     the nearest. `similarity="hyperbolic"` is of curvature -1: for ranks at -c, scale
-    the embeddings by `√c`.
+    the embeddings by `√c`; where all are longer than `clip`, either ranks as cosines.
     """
 
     per_anchor = False
