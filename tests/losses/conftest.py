@@ -40,7 +40,8 @@ def with_fields(labels):
     """A step in which every field that a loss can ask for is there."""
     rows = keras.ops.arange(keras.ops.shape(labels)[0])
     # Points on a curve of which no part is straight.
-    curve = keras.ops.sin(keras.ops.cast(rows, "float32")[:, None] * [0.5, 0.8, 1.3])
+    speeds = keras.ops.array([0.5, 0.8, 1.3])
+    curve = keras.ops.sin(keras.ops.cast(rows, "float32")[:, None] * speeds)
     fields = {"index": rows, "modality": rows % 2, "teacher": curve}
     return step.of(fields, training=False)
 
