@@ -100,14 +100,16 @@ class HardSampleGeneration(MetricModel):
     >>> model = kerasdml.models.HardSampleGeneration(embedder, num_classes=100)
     >>> model.compile("adam", loss=kerasdml.losses.Triplet(negatives="semi_hard"))
 
-    Source: a reconstruction of "Hard-Sample Generation in two stages" from its abstract
-    and from related systems: Zheng et al., "Hardness-Aware Deep Metric Learning", CVPR
-    2019, https://arxiv.org/abs/1903.05503 (rho, the shares, the first generator); Duan
-    et al., "Deep Adversarial Metric Learning", CVPR 2018 (the second); and adversarial
-    generation of hard triplets (the discriminator of c + 1 classes). No weight, size or
-    rate is from the paper. Of the related systems differ: rho and the shares follow
-    from means where those have sums, and hence other `alpha` and `beta`; generators
-    begin as the identity; the second leaves the first alone.
+    Source: Zhu et al., "Construct Informative Triplet with Two-stage Hard-sample
+    Generation", 2021, https://arxiv.org/abs/2112.02259. A reconstruction from the
+    abstract: what it leaves open is taken from related systems, Zheng et al.,
+    "Hardness-Aware Deep Metric Learning", CVPR 2019, https://arxiv.org/abs/1903.05503
+    (rho, the shares, the first generator), Duan et al., "Deep Adversarial Metric
+    Learning", CVPR 2018 (the second generator), and an adversarial generation of hard
+    triplets (the discriminator of one class more). No weight, size or rate is from the
+    paper. Where these related systems have sums, here are means, and hence another
+    `alpha` and `beta`; generators begin as the identity; the second takes the first as
+    it is, and has no part in its training.
     """
 
     def __init__(
