@@ -36,8 +36,10 @@ class RelationalDistillation(TaughtLoss):
     The angles are q^3 numbers, by the lengths of the sides of triangles, so that their
     time is that of q^3 numbers whatever the sizes of the embeddings. They are gone
     through a few vertices at a time, and again on the way back: in memory there are
-    some 60 MB up to 512 examples, and beyond, some 25 q^2 numbers. `angle_weight=0`
-    leaves distances alone, q^2 numbers.
+    some 60 MB up to 512 examples, and beyond, some 25 q^2 numbers. Four times the
+    examples still take 64 times as long (`python benchmarks/methods.py`): the paper has
+    128. `angle_weight=0` leaves distances alone, q^2 numbers, in no more time than
+    another loss of pairs.
 
     Two examples that are one point for student or teacher have no direction from one to
     the other: angles with such a side count as equal, without a gradient. One example
