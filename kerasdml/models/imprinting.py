@@ -43,9 +43,10 @@ def imprint(model, data, mode="append", batch_size=32, steps=None):
     >>> model.fit(kerasdml.data.images(all_images, all_labels, size=224, batches=both))
 
     Source: Qi et al., "Low-Shot Learning with Imprinted Weights", CVPR 2018,
-    https://arxiv.org/abs/1712.07136, where training goes on at a rate of 1e-4, and
-    which with a single example does not help. Its softmax has a trained scale; of the
-    losses here the scale is an argument.
+    https://arxiv.org/abs/1712.07136, where training goes on at a rate of 1e-4, which
+    with a single example does not help; on features that are not trained it takes ten
+    (`zoo/studies/imprinting.py`). Its softmax has a trained scale; of the losses here
+    the scale is an argument.
     """
     proxy_losses = _proxy_losses(model.loss)
     embeddings, labels = embed(model, data, batch_size, steps)
