@@ -57,6 +57,11 @@ FORMS = {
         },
     },
 }
+# Made of other losses, or of more than a batch: see `benchmarks/methods.py`.
+ELSEWHERE = (
+    *("DenoisingMultiSimilarity", "DistancePreserving", "DiverseEnsemble", "Ensemble"),
+    *("HIER", "ProxySynthesis", "RelationalDistillation", "Sum"),
+)
 # Losses whose rows are sorted, or gone through once a positive.
 SORTED = ("Triplet", "AP", "Recall", "RankedList", "Histogram", "PNP", "Quadruplet")
 DIM = 128
