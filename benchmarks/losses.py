@@ -144,7 +144,7 @@ def each_loss(classes=None):
     """
     found = {}
     for name in losses.__all__:
-        if name in ("Sum", "ProxySynthesis"):  # which are made of others
+        if name in ELSEWHERE:
             continue
         cls = getattr(losses, name)
         parameters = inspect.signature(cls.__init__).parameters
