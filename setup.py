@@ -10,12 +10,18 @@ version = re.search(
     r'__version__ = "(.+)"', (root / "kerasdml/version.py").read_text()
 )[1]
 
-serve = ["starlette>=0.40", "uvicorn>=0.30"]
+serve = [
+    "starlette>=0.40",
+    "uvicorn>=0.30",
+    "grpcio>=1.60",
+    "protobuf>=5.28",
+    "prometheus-client>=0.20",
+]
 jax = ["jax>=0.4.30"]
 cars = ["scipy"]  # MATLAB files
 tfds = ["tensorflow-datasets"]
 report = ["scikit-learn"]  # maps
-bench = ["torch", "pytorch-metric-learning", "faiss-cpu"]
+bench = ["torch", "pytorch-metric-learning", "faiss-cpu", "hnswlib"]
 
 setup(
     name="kerasdml",
@@ -25,7 +31,10 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     packages=find_packages(include=["kerasdml", "kerasdml.*"]),
-    package_data={"kerasdml.zoo": ["cards.json", "weights/*.keras"]},
+    package_data={
+        "kerasdml.zoo": ["cards.json", "weights/*.keras"],
+        "kerasdml.serving.protos": ["*.proto", "descriptors.pb"],
+    },
     python_requires=">=3.11,<3.14",
     install_requires=[
         "keras>=3.15",
@@ -53,6 +62,7 @@ setup(
             "hypothesis",
             "ruff~=0.17.0",
             "httpx",
+            "grpcio-tools",
         ],
     },
     entry_points={"console_scripts": ["kerasdml = kerasdml.cli:main"]},

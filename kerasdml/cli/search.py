@@ -1,8 +1,10 @@
 """Find the nearest items of an exported index.
 
 PATH is what kerasdml export wrote with an index: the newest version in it is used, or
-the one that PATH names. If it was exported with a calibration, --match tells of each
-neighbour whether it is similar enough to be of the same class.
+the one that PATH names. Or it is where a server has such a model, as in
+http://127.0.0.1:8501/v1/models/photos or grpc://127.0.0.1:8500/photos. If the model was
+exported with a calibration, --match tells of each neighbour whether it is similar
+enough to be of the same class.
 
 Example:
 
@@ -10,12 +12,14 @@ Example:
 """
 
 import json
+import pathlib
+import urllib.parse
 
 _VERDICTS = {None: "", True: "match     ", False: "no match  "}
 
 
 def add_arguments(parser):
-    parser.add_argument("path", metavar="PATH", help="exported model")
+    parser.add_argument("path", metavar="PATH", help="exported model, or its URL")
     parser.add_argument("images", metavar="IMAGE", nargs="+", help="JPEG or PNG file")
     parser.add_argument(
         "-k", type=int, help="neighbours (default: as many as were exported)"
@@ -29,25 +33,22 @@ def add_arguments(parser):
         help="best_f1, best_accuracy, equal_error or a false-match rate of the "
         "calibration (default without one: %(const)s)",
     )
+    parser.add_argument(
+        "--token-file", type=pathlib.Path, help="file of the secret a server asks for"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def run(args):
     from kerasdml.serving.encoding import encode_images
-    from kerasdml.serving.versions import latest
 
-    version, encoded = latest(args.path), encode_images(args.images)
-
-    import numpy as np
-
-    from kerasdml.serving.model import ServedModel
-
-    model = ServedModel(version)
-    signature, inputs = "search", {"image_bytes": np.array(encoded, dtype=object)}
+    encoded = encode_images(args.images)
+    signature, inputs = "search", {"image_bytes": encoded}
     if args.match is not None:
-        names = [args.match.encode()] * len(encoded)
-        signature, inputs = "match", inputs | {"cut_point": np.array(names, object)}
-    found = model.predict(model.signature(signature), inputs)
+        cut_points = [args.match.encode()] * len(encoded)
+        signature, inputs = "match", inputs | {"cut_point": cut_points}
+    search = _asked if "://" in args.path else _loaded
+    found = search(args, signature, inputs)
     results = [
         {"image": image, "neighbours": neighbours}
         for image, neighbours in zip(
@@ -55,6 +56,36 @@ def run(args):
         )
     ]
     print(json.dumps(results, indent=2) if args.json else _table(results))
+
+
+def _loaded(args, signature, inputs):
+    """The outputs of a signature of the model in a directory."""
+    from kerasdml.serving.versions import latest
+
+    version = latest(args.path)
+
+    import numpy as np
+
+    from kerasdml.serving.model import ServedModel
+
+    model = ServedModel(version)
+    arrays = {name: np.array(values, object) for name, values in inputs.items()}
+    return model.predict(model.signature(signature), arrays)
+
+
+def _asked(args, signature, inputs):
+    """The outputs of a signature of the model on a server."""
+    import numpy as np
+
+    from kerasdml.serving import Client
+
+    parts = urllib.parse.urlsplit(args.path)
+    home, _, name = parts.path.rstrip("/").rpartition("/")
+    server = parts._replace(path=home.removesuffix("/v1/models")).geturl()
+    token = args.token_file and args.token_file.read_text().strip()
+    with Client(server, urllib.parse.unquote(name), token=token) as client:
+        found = client.predict(inputs=inputs, signature_name=signature)
+    return {output: np.array(rows) for output, rows in found.items()}
 
 
 def _cut_point(word):

@@ -1,4 +1,4 @@
-"""Serving: a local server that speaks TF Serving's REST API, and a client for both.
+"""Serving: a local server with TF Serving's REST and gRPC APIs, and a client for both.
 
 Names are resolved on first use, so that `Client` loads neither TensorFlow nor Keras.
 """
@@ -7,8 +7,11 @@ import importlib
 
 _HOMES = {
     "Client": "client",
+    "Found": "shards",
     "Neighbour": "client",
+    "Options": "options",
     "ServingError": "errors",
+    "ShardedClient": "shards",
     "serve": "runner",
     "start": "runner",
 }

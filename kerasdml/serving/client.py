@@ -1,20 +1,14 @@
 """A client for the local server and for TF Serving, without TensorFlow."""
 
-import base64
-import http.client
-import json
+import functools
 import urllib.parse
 from typing import NamedTuple
 
 import numpy as np
 
 from kerasdml.serving.encoding import encode_images
-from kerasdml.serving.errors import ServingError
-
-_CONNECTIONS = {
-    "http": http.client.HTTPConnection,
-    "https": http.client.HTTPSConnection,
-}
+from kerasdml.serving.over_rest import Rest
+from kerasdml.serving.retries import retrying
 
 
 class Neighbour(NamedTuple):
@@ -32,20 +26,32 @@ class Neighbour(NamedTuple):
 
 
 class Client:
-    """Talks to one model of a local server or of TF Serving over REST.
+    """Talks to one model of a local server or of TF Serving, over REST or gRPC.
 
-    Every call opens a connection of its own, so a client may be shared by threads.
-    Connections go straight to the server: proxies of the environment are not used.
-    Every method raises `ServingError` if the server refuses the request,
+    Connections are kept and go straight to the server: proxies of the environment are
+    not used. A client may be shared by threads. What fails because the server was away
+    or too busy is tried again after a pause; calls change nothing on the server, so
+    that is safe. Every method raises `ServingError` if the server refuses the request,
     `ConnectionError` if it cannot be reached and `TimeoutError` if it is too slow.
 
     Args:
-        url: Where the server is, as "http://127.0.0.1:8501".
+        url: Where the server is: "http://127.0.0.1:8501" or "https://…" for REST,
+            "grpc://127.0.0.1:8500" or, with TLS, "grpcs://…" for gRPC, which needs
+            grpcio and is faster for large batches.
         model: Name of the model on that server.
-        timeout: How long a call may wait for the server, in seconds, > 0.
+        timeout: How long a call may take, its retries included, in seconds, > 0.
+        version: Number of the version to ask; default: the newest.
+        label: Label of the version to ask, in the place of its number.
+        retries: How often to try again, >= 0, with pauses of up to 0.1, 0.2, 0.4 …
+            seconds, drawn at random.
+        token: Secret that the server asks for, or None. Give it over TLS alone, or on
+            this machine.
+        ca: PEM file of the authorities to trust for TLS; default: the system's.
 
     Raises:
-        ValueError: If `url` is not an HTTP address, or `model` or `timeout` is empty.
+        ImportError: If grpcio is missing for a gRPC address.
+        ValueError: If `url` is not an address, `model` is empty, a number is out of its
+            range, or both `version` and `label` are given.
 
     Example:
 
@@ -54,34 +60,58 @@ class Client:
     [Neighbour(id='0417.jpg', label='Bobolink', score=0.93), ...]
     """
 
-    def __init__(self, url: str, model: str, timeout: float = 60.0):
+    def __init__(
+        self,
+        url: str,
+        model: str,
+        timeout: float = 60.0,
+        *,
+        version: int | None = None,
+        label: str | None = None,
+        retries: int = 2,
+        token: str | None = None,
+        ca=None,
+    ):
         parts = urllib.parse.urlsplit(url)
-        if parts.scheme not in _CONNECTIONS or not parts.hostname:
+        if parts.scheme not in ("http", "https", "grpc", "grpcs") or not parts.hostname:
             raise ValueError(
-                "`url` must be an address such as 'http://127.0.0.1:8501'. "
-                f"Received: url={url!r}."
+                "`url` must be an address such as 'http://127.0.0.1:8501' or "
+                f"'grpc://127.0.0.1:8500'. Received: url={url!r}."
             )
-        if not model or timeout <= 0:
+        if not model or timeout <= 0 or retries < 0:
             raise ValueError(
-                "`model` must be a name and `timeout` positive. "
-                f"Received: model={model!r}, timeout={timeout}."
+                "`model` must be a name, `timeout` positive and `retries` at least 0. "
+                f"Received: model={model!r}, timeout={timeout}, retries={retries}."
+            )
+        if version is not None and label is not None:
+            raise ValueError(
+                "Either `version` or `label` says which version to ask. "
+                f"Received: version={version}, label={label!r}."
             )
         self.url = url.rstrip("/")
         self.model = model
         self.timeout = timeout
-        self._connect = _CONNECTIONS[parts.scheme]
-        self._address = parts.hostname, parts.port
-        self._path = (
-            f"{parts.path.rstrip('/')}/v1/models/{urllib.parse.quote(model, '')}"
-        )
+        self._retries = retries
+        transport = Rest if parts.scheme.startswith("http") else _grpc()
+        self._transport = transport(parts, model, version, label, token, ca)
+
+    def close(self):
+        """Closes the connections that are kept."""
+        self._transport.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        self.close()
 
     def status(self) -> dict:
         """State of the served versions, as TF Serving gives it."""
-        return self._call("GET", "")
+        return self._retrying(self._transport.status)
 
     def metadata(self) -> dict:
         """Signatures of the model, as TF Serving gives them."""
-        return self._call("GET", "/metadata")
+        return self._retrying(self._transport.metadata)
 
     def predict(
         self, instances=None, *, inputs=None, signature_name: str | None = None
@@ -91,7 +121,7 @@ class Client:
         Args:
             instances: One value for each example, or one dict of input name to value
                 where the signature has several inputs. Values may be numbers, strings,
-                `bytes` (sent as base64), lists or arrays.
+                `bytes`, lists or arrays.
             inputs: Instead of `instances`: the batch of the only input, or a dict of
                 input name to batch.
             signature_name: Signature to call; default: the model's `serving_default`.
@@ -106,13 +136,11 @@ class Client:
         """
         if (instances is None) == (inputs is None):
             raise ValueError("`predict` takes either `instances` or `inputs`.")
-        if inputs is None:
-            request, key = {"instances": instances}, "predictions"
-        else:
-            request, key = {"inputs": inputs}, "outputs"
-        if signature_name is not None:
-            request["signature_name"] = signature_name
-        return self._call("POST", ":predict", request, key)
+        form = "instances" if inputs is None else "inputs"
+        values = instances if inputs is None else inputs
+        return self._retrying(
+            functools.partial(self._transport.predict, form, values, signature_name)
+        )
 
     def embed(self, images) -> np.ndarray:
         """Embeds images.
@@ -128,8 +156,8 @@ class Client:
         Raises:
             ValueError: If there is no image, or one is not an image; it is named.
         """
-        inputs = {"image_bytes": encode_images(images)}
-        embeddings = self.predict(inputs=inputs, signature_name="embed_encoded")
+        encoded = encode_images(images)
+        embeddings = self._outputs("embed_encoded", image_bytes=encoded)
         return np.array(embeddings, dtype=np.float32)
 
     def search(self, images, k: int | None = None) -> list[list[Neighbour]]:
@@ -147,16 +175,30 @@ class Client:
             ValueError: If `k` is out of range, there is no image, or one is not an
                 image; it is named.
         """
-        inputs = {"image_bytes": encode_images(images)}
-        found = self.predict(inputs=inputs, signature_name="search")
-        exported = len(found["scores"][0])
-        k = exported if k is None else k
-        if not 1 <= k <= exported:
+        found = self._outputs("search", image_bytes=encode_images(images))
+        return self._nearest(found, k)
+
+    def search_embeddings(self, embeddings, k: int | None = None):
+        """As `search`, for embeddings that `embed` gave.
+
+        Args:
+            embeddings: `(b, d)` numbers.
+            k: As for `search`.
+
+        Returns:
+            For each embedding its neighbours, nearest first.
+
+        Raises:
+            ValueError: If `k` is out of range, or `embeddings` is not `(b, d)`.
+        """
+        embeddings = np.asarray(embeddings, np.float32)
+        if embeddings.ndim != 2 or not embeddings.size:
             raise ValueError(
-                f"`k` must be from 1 to {exported}, the number of neighbours that "
-                f"model {self.model!r} was exported with. Received: k={k}."
+                f"`embeddings` must be (b, d). Received: {embeddings.shape}."
             )
-        return [neighbours[:k] for neighbours in _neighbours(found)]
+        return self._nearest(
+            self._outputs("search_embeddings", embeddings=embeddings), k
+        )
 
     def match(self, images, at: str | float = "best_f1") -> list[list[Neighbour]]:
         """Finds the items that are similar enough to be of the same class.
@@ -183,8 +225,9 @@ class Client:
         """
         encoded = encode_images(images)
         cut_point = at if isinstance(at, str) else str(float(at))
-        inputs = {"image_bytes": encoded, "cut_point": [cut_point] * len(encoded)}
-        found = self.predict(inputs=inputs, signature_name="match")
+        found = self._outputs(
+            "match", image_bytes=encoded, cut_point=[cut_point] * len(encoded)
+        )
         return [
             neighbours[: sum(matches)]
             for neighbours, matches in zip(
@@ -192,55 +235,37 @@ class Client:
             )
         ]
 
-    def _call(self, method, suffix, request=None, key=None):
-        body = request and json.dumps(request, default=_jsonable).encode()
-        status, content = self._exchange(method, self._path + suffix, body)
-        try:
-            answer = json.loads(content)
-            if status != 200:
-                raise ServingError(status, answer["error"])
-            return answer if key is None else answer[key]
-        except (ValueError, KeyError, TypeError) as error:
-            raise ServingError(
-                status,
-                f"{self.url} must answer as TF Serving does. "
-                f"Received: {content[:200]!r}.",
-            ) from error
+    def _nearest(self, found, k):
+        exported = len(found["scores"][0])
+        k = exported if k is None else k
+        if not 1 <= k <= exported:
+            raise ValueError(
+                f"`k` must be from 1 to {exported}, the number of neighbours that "
+                f"model {self.model!r} was exported with. Received: k={k}."
+            )
+        return [neighbours[:k] for neighbours in _neighbours(found)]
 
-    def _exchange(self, method, path, body):
-        connection = self._connect(*self._address, timeout=self.timeout)
-        try:
-            connection.request(method, path, body, {"Content-Type": "application/json"})
-            response = connection.getresponse()
-            return response.status, response.read()
-        except TimeoutError as error:
-            raise TimeoutError(
-                f"{self.url} did not answer within {self.timeout} seconds. "
-                "Send fewer images at a time, or raise `timeout`."
-            ) from error
-        except (OSError, http.client.HTTPException) as error:
-            raise ConnectionError(
-                f"{self.url} cannot be reached: {error}. "
-                "`kerasdml serve PATH` starts a server."
-            ) from error
-        finally:
-            connection.close()
+    def _outputs(self, signature_name, **inputs):
+        return self._retrying(
+            functools.partial(self._transport.outputs, signature_name, inputs)
+        )
+
+    def _retrying(self, call):
+        return retrying(call, self.timeout, self._retries)
+
+
+def _grpc():
+    # Here, so that REST does without grpcio and protobuf.
+    from kerasdml.serving.over_grpc import Grpc
+
+    return Grpc
 
 
 def _neighbours(found):
     """The outputs of a search as a list of neighbours for each query."""
+    # Lists from REST, arrays from gRPC, to the same numbers and texts.
+    found = {name: np.asarray(rows).tolist() for name, rows in found.items()}
     ids, scores = found["ids"], found["scores"]
     labels = found.get("labels", [[None] * len(row) for row in ids])
     rows = zip(ids, labels, scores, strict=True)
     return [[Neighbour(*item) for item in zip(*row, strict=True)] for row in rows]
-
-
-def _jsonable(value):
-    if isinstance(value, bytes):
-        return {"b64": base64.b64encode(value).decode()}
-    if isinstance(value, np.ndarray | np.generic):
-        return value.tolist()
-    raise TypeError(
-        "A request holds numbers, strings, bytes, lists, dicts and arrays. "
-        f"Received: {type(value).__name__}."
-    )

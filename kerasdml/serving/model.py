@@ -10,7 +10,7 @@ from google.protobuf.message import DecodeError
 from tensorflow.core.protobuf import saved_model_pb2
 
 from kerasdml.serving.errors import ServingError
-from kerasdml.serving.images import check_image
+from kerasdml.serving.images import MAX_PIXELS, check_image
 from kerasdml.serving.signature import (
     DEFAULT_SIGNATURE,
     IMAGES,
@@ -32,23 +32,31 @@ class ServedModel:
 
     Args:
         version: Where it lies and what it is called.
+        max_pixels: Largest height times width of an image that it decodes.
 
     Raises:
         ImportError: If it searches with ScaNN and the scann package is not installed.
         ValueError: If its `saved_model.pb` is damaged.
     """
 
-    def __init__(self, version: Version):
+    def __init__(self, version: Version, max_pixels: int = MAX_PIXELS):
         graph = _read_graph(version.path)
         _import_ops(graph, version.path)
+        self.path = version.path
         self.name = version.name
         self.version = version.number
+        self._max_pixels = max_pixels
         # Copied, as a part of a protobuf keeps the whole, the graph's constants too.
         self.signature_defs = copy.deepcopy(dict(graph.signature_def))
         # The functions die with the object that was loaded, so it is kept.
         self._loaded = tf.saved_model.load(str(version.path))
         self.signatures = {
-            name: Signature(name, {k: _spec(v) for k, v in definition.inputs.items()})
+            name: Signature(
+                name,
+                _specs(definition.inputs),
+                _specs(definition.outputs),
+                {k: tf.make_ndarray(v) for k, v in definition.defaults.items()},
+            )
             for name, definition in graph.signature_def.items()
             if name in self._loaded.signatures
         }
@@ -77,12 +85,21 @@ class ServedModel:
             Name to array of each output.
 
         Raises:
-            ServingError: If a shape does not fit, an image is not one, or the graph
-                refuses the values.
+            ServingError: If a type or shape does not fit, an image is not one, or the
+                graph refuses the values.
         """
-        signature.check_shapes(inputs)
-        images = inputs[IMAGES].ravel() if IMAGES in inputs else ()
-        _check_headers(images)
+        self.check(signature, inputs)
+        return self.run(signature, inputs)
+
+    def check(self, signature: Signature, inputs: dict[str, np.ndarray]):
+        """Refuses, as `predict` does, what can be refused without running the graph."""
+        signature.check_arrays(inputs)
+        _check_headers(_images(inputs), self._max_pixels)
+
+    def run(
+        self, signature: Signature, inputs: dict[str, np.ndarray]
+    ) -> dict[str, np.ndarray]:
+        """As `predict`, for inputs that `check` has let pass."""
         tensors = {
             name: tf.constant(inputs[name], dtype=spec.dtype)
             for name, spec in signature.inputs.items()
@@ -90,7 +107,7 @@ class ServedModel:
         try:
             outputs = self._loaded.signatures[signature.name](**tensors)
         except tf.errors.OpError as error:
-            _check_decodable(images)
+            _check_decodable(_images(inputs))
             raise _serving_error(error) from error
         return {name: tensor.numpy() for name, tensor in outputs.items()}
 
@@ -118,6 +135,14 @@ def _import_ops(graph, path):
             ) from error
 
 
+def _images(inputs):
+    return inputs[IMAGES].ravel() if IMAGES in inputs else ()
+
+
+def _specs(infos):
+    return {name: _spec(info) for name, info in infos.items()}
+
+
 def _spec(info):
     dims = [None if dim.size < 0 else dim.size for dim in info.tensor_shape.dim]
     return TensorSpec(
@@ -126,10 +151,10 @@ def _spec(info):
     )
 
 
-def _check_headers(images):
+def _check_headers(images, max_pixels):
     for i, image in enumerate(images):
         try:
-            check_image(image)
+            check_image(image, max_pixels)
         except ValueError as error:
             raise ServingError(400, f"`{IMAGES}[{i}]` {error}") from error
 

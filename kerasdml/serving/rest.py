@@ -13,6 +13,7 @@ import numpy as np
 from google.protobuf.json_format import MessageToDict
 
 from kerasdml.serving.errors import ServingError
+from kerasdml.serving.signature import Signature
 
 # A request holds one of these keys, its response the other.
 RESPONSE_KEYS = {"instances": "predictions", "inputs": "outputs"}
@@ -27,15 +28,20 @@ _LEAVES = {
 }
 
 
-def status(model) -> dict:
-    """What `GET /v1/models/NAME` answers."""
+def status(states) -> dict:
+    """What `GET /v1/models/NAME` answers.
+
+    Args:
+        states: The `VersionState` of each version.
+    """
     return {
         "model_version_status": [
             {
-                "version": str(model.version),
-                "state": "AVAILABLE",
-                "status": {"error_code": "OK", "error_message": ""},
+                "version": str(state.version),
+                "state": state.state,
+                "status": {"error_code": state.code, "error_message": state.message},
             }
+            for state in states
         ]
     }
 
@@ -60,38 +66,52 @@ def metadata(model) -> dict:
     }
 
 
-def predict(model, body: bytes) -> dict:
-    """What `POST /v1/models/NAME:predict` answers.
+def read(model, body: bytes) -> tuple[str, Signature, dict[str, np.ndarray]]:
+    """What the body of `POST /v1/models/NAME:predict` asks for.
 
     Args:
         model: A `ServedModel`.
         body: JSON with `instances` (row form) or `inputs` (column form), and
             optionally `signature_name`.
 
+    Returns:
+        The form, for `answer`; the signature and its inputs.
+
     Raises:
         ServingError: If the request is malformed or does not fit the model.
     """
     request = _parse(body)
-    forms = RESPONSE_KEYS.keys() & request.keys()
-    if len(forms) != 1:
-        raise ServingError(
-            400,
-            "The request must have one of the keys 'instances' and 'inputs'. "
-            f"Received: {', '.join(request) or 'none'}.",
-        )
-    (form,) = forms
     name = request.get("signature_name", "")
     if not isinstance(name, str):
         raise ServingError(
             400, f"`signature_name` must be a string. Received: {_short(name)}."
         )
+    form = _form(request)
     signature = model.signature(name)
+    return form, signature, arrays(request[form], form, signature)
+
+
+def arrays(values, form: str, signature: Signature) -> dict[str, np.ndarray]:
+    """The inputs of a signature from the JSON of a request.
+
+    Args:
+        values: What `instances` or `inputs` hold.
+        form: Which of the two.
+        signature: The signature to feed.
+
+    Raises:
+        ServingError: If they do not fit.
+    """
     columns = _from_rows if form == "instances" else _from_columns
-    inputs = {
+    given = {
         name: _to_array(name, value, signature.inputs[name].dtype)
-        for name, value in columns(request[form], signature).items()
+        for name, value in columns(values, signature).items()
     }
-    outputs = model.predict(signature, inputs)
+    return signature.completed(given)
+
+
+def answer(form: str, outputs: dict[str, np.ndarray]) -> dict:
+    """What `POST /v1/models/NAME:predict` answers to a request of a form."""
     give = _to_rows if form == "instances" else _to_columns
     return {RESPONSE_KEYS[form]: give(outputs)}
 
@@ -114,6 +134,17 @@ def _parse(body):
     return request
 
 
+def _form(request):
+    forms = RESPONSE_KEYS.keys() & request.keys()
+    if len(forms) != 1:
+        raise ServingError(
+            400,
+            "The request must have one of the keys 'instances' and 'inputs'. "
+            f"Received: {', '.join(request) or 'none'}.",
+        )
+    return next(iter(forms))
+
+
 def _from_rows(instances, signature):
     """Input name to the list of its values, from a list of examples."""
     if not isinstance(instances, list) or not instances:
@@ -134,9 +165,16 @@ def _from_rows(instances, signature):
         )
     for i, instance in enumerate(instances):
         signature.check_names(instance, f"`instances[{i}]`")
-    return {
-        name: [instance[name] for instance in instances] for name in signature.inputs
-    }
+    names = instances[0].keys()
+    for i, instance in enumerate(instances):
+        if instance.keys() != names:
+            raise ServingError(
+                400,
+                "`instances` must all have the same inputs. Received: "
+                f"`instances[{i}]` with {', '.join(instance)}, beside "
+                f"`instances[0]` with {', '.join(names)}.",
+            )
+    return {name: [instance[name] for instance in instances] for name in names}
 
 
 def _from_columns(inputs, signature):

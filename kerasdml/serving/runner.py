@@ -1,9 +1,11 @@
 """Running the local server: in the foreground, or behind a demo or a test."""
 
 import contextlib
+import signal
 import socket
 import threading
 import time
+from typing import NamedTuple
 
 try:
     import uvicorn
@@ -13,8 +15,14 @@ except ImportError as error:
         "`serving.Client` needs nothing."
     ) from error
 
-from kerasdml.serving.server import MAX_BODY, app
+from kerasdml.serving.options import Options
+from kerasdml.serving.server import app_of
+from kerasdml.serving.service import Service
 from kerasdml.serving.signature import DEFAULT_SIGNATURE, IMAGES
+
+# How long a connection may idle, in seconds; the shorter, the more often a client sends
+# its next request just when it is closed.
+KEEP_ALIVE = 75
 
 # How long answers under way may take once the server is told to stop, in seconds.
 GRACE = 10
@@ -26,41 +34,53 @@ def serve(
     port: int = 8501,
     name: str | None = None,
     *,
-    max_body: int = MAX_BODY,
+    grpc_port: int | None = 8500,
+    **options,
 ):
-    """Serves a SavedModel's newest version as TF Serving's REST API until Ctrl-C.
+    """Serves a SavedModel by TF Serving's REST and gRPC APIs until Ctrl-C or SIGTERM.
 
-    Prints the URL and a command to try. Answers under way are finished before it stops.
+    Prints the URL and a command to try. New versions in the directory are taken up, and
+    answers under way are finished before it stops.
 
     Args:
         path: Directory of the versions, `<path>/<version>/saved_model.pb`, or one
             version.
         host: Address to listen on; the default is reached from this machine alone, and
-            "0.0.0.0" from everywhere, without a password.
-        port: Port to listen on, 0 for any free one. TF Serving's own: 8501.
+            "0.0.0.0" from everywhere: then give a `token`, and TLS.
+        port: Port for REST, 0 for any free one. TF Serving's own: 8501.
         name: Name of the model in URLs; default: that of the directory of the versions.
-        max_body: Largest body of a request, in bytes, 64 MiB by default.
+        grpc_port: Port for gRPC, 0 for any free one, None for none. TF Serving's own:
+            8500.
+        **options: Versions, batching, limits, token and TLS: see `Options`.
 
     Raises:
-        OSError: If the port is taken.
+        OSError: If a port is taken.
         FileNotFoundError: If `path` holds no SavedModel.
-        ImportError: If starlette or uvicorn is missing, or scann where the model
-            searches with it.
+        ImportError: If a package of the extra `serve` is missing, or scann where the
+            model searches with it.
+        ValueError: If an option is out of its range or the SavedModel is damaged.
 
     Example:
 
     >>> kerasdml.serving.serve("saved_models/cub200")
     """
     listener = _bind(host, port)
-    # uvicorn stops gracefully on Ctrl-C and then raises it again.
-    with contextlib.closing(listener), contextlib.suppress(KeyboardInterrupt):
-        server, model = _server(path, name, max_body)
+    # uvicorn stops gracefully on Ctrl-C and SIGTERM and then raises either again.
+    with (
+        contextlib.closing(listener),
+        contextlib.suppress(KeyboardInterrupt),
+        _sigterm_as_ctrl_c(),
+    ):
+        parts = _parts(path, host, name, grpc_port, options)
         # From here on connections wait in line, so the URL may be used once it is read.
         listener.listen()
-        url = f"{_url(listener)}/v1/models/{model.name}"
-        print(f"Serving version {model.version} at {url}. Ctrl-C stops it.")
-        print(_example(model, url), flush=True)
-        server.run(sockets=[listener])
+        url = f"{parts.url(listener)}/v1/models/{parts.service.name}"
+        numbers = ", ".join(map(str, parts.service.versions))
+        also = f" and {parts.grpc_url}" if parts.grpc_url else ""
+        print(f"Serving version {numbers} at {url}{also}. Ctrl-C stops it.")
+        with parts.service.model(parts.service.name) as batcher:
+            print(_example(batcher.model.signatures, url), flush=True)
+        parts.run(listener)
 
 
 def start(
@@ -69,7 +89,8 @@ def start(
     port: int = 0,
     name: str | None = None,
     *,
-    max_body: int = MAX_BODY,
+    grpc_port: int | None = 0,
+    **options,
 ) -> "Running":
     """Starts the server of `serve` in a thread and returns once it answers.
 
@@ -78,13 +99,15 @@ def start(
         host: As for `serve`.
         port: As for `serve`, but any free one by default.
         name: As for `serve`.
-        max_body: As for `serve`.
+        grpc_port: As for `serve`, but any free one by default.
+        **options: See `Options`.
 
     Returns:
-        A `Running` server with `url`, `name` and `stop()`; also a context manager.
+        A `Running` server with `url`, `grpc_url`, `name` and `stop()`; also a context
+        manager.
 
     Raises:
-        OSError, FileNotFoundError, ImportError: As `serve`.
+        OSError, FileNotFoundError, ImportError, ValueError: As `serve`.
 
     Example:
 
@@ -93,8 +116,7 @@ def start(
     """
     listener = _bind(host, port)
     try:
-        server, model = _server(path, name, max_body)
-        return Running(server, listener, model.name)
+        return Running(_parts(path, host, name, grpc_port, options), listener)
     except BaseException:
         listener.close()
         raise
@@ -104,20 +126,18 @@ class Running:
     """A server that answers from a thread of this process until `stop`.
 
     Args:
-        server: A `uvicorn.Server`.
-        listener: The bound socket it is to listen on.
-        name: Name of its model, kept in `name`.
+        parts: What it is made of.
+        listener: The bound socket that REST is to listen on.
     """
 
-    def __init__(self, server, listener, name: str):
-        self.name = name
-        self.url = _url(listener)
-        self._server = server
-        self._thread = threading.Thread(
-            target=server.run, kwargs={"sockets": [listener]}, daemon=True
-        )
+    def __init__(self, parts, listener):
+        self.name = parts.service.name
+        self.url = parts.url(listener)
+        self.grpc_url = parts.grpc_url
+        self._server = parts.uvicorn
+        self._thread = threading.Thread(target=parts.run, args=[listener], daemon=True)
         self._thread.start()
-        while not server.started and self._thread.is_alive():
+        while not self._server.started and self._thread.is_alive():
             time.sleep(0.01)
 
     def stop(self):
@@ -130,6 +150,65 @@ class Running:
 
     def __exit__(self, *exception):
         self.stop()
+
+
+class _Parts(NamedTuple):
+    """One service and the servers that speak for it."""
+
+    service: Service
+    uvicorn: uvicorn.Server
+    grpc: object | None
+    grpc_url: str | None
+
+    def url(self, listener):
+        host, port = listener.getsockname()[:2]
+        return _url("https" if self.uvicorn.config.is_ssl else "http", host, port)
+
+    def run(self, listener):
+        """Answers until uvicorn is told to stop; the app then stops the rest."""
+        if self.grpc is not None:
+            self.grpc.start()
+        self.uvicorn.run(sockets=[listener])
+
+
+def _parts(path, host, name, grpc_port, options):
+    options = Options(**options)
+    if grpc_port is not None:
+        # Here, so that serving REST alone does without grpcio.
+        from kerasdml.serving.grpc_server import grpc_server
+    service = Service(path, name, options)
+    grpc, grpc_url = None, None
+    try:
+        if grpc_port is not None:
+            grpc, bound = grpc_server(service, host, grpc_port)
+            secure = options.certificate is not None
+            grpc_url = _url("grpcs" if secure else "grpc", host, bound)
+    except BaseException:
+        service.close()
+        raise
+    config = uvicorn.Config(
+        app_of(service, on_stop=lambda: grpc and grpc.stop(GRACE).wait()),
+        log_level="warning",
+        lifespan="on",
+        timeout_graceful_shutdown=GRACE,
+        timeout_keep_alive=KEEP_ALIVE,
+        ssl_certfile=options.certificate,
+        ssl_keyfile=options.key,
+    )
+    return _Parts(service, uvicorn.Server(config), grpc, grpc_url)
+
+
+@contextlib.contextmanager
+def _sigterm_as_ctrl_c():
+    """What a container engine sends is to stop the server as Ctrl-C does."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # Signals are for the main thread alone.
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _bind(host, port):
@@ -147,21 +226,12 @@ def _bind(host, port):
     return listener
 
 
-def _server(path, name, max_body):
-    asgi = app(path, name, max_body=max_body)
-    config = uvicorn.Config(
-        asgi, log_level="warning", lifespan="off", timeout_graceful_shutdown=GRACE
-    )
-    return uvicorn.Server(config), asgi.state.model
+def _url(scheme, host, port):
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
 
-def _url(listener):
-    host, port = listener.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-
-
-def _example(model, url):
-    default = model.signatures.get(DEFAULT_SIGNATURE)
+def _example(signatures, url):
+    default = signatures.get(DEFAULT_SIGNATURE)
     if default is None or list(default.inputs) != [IMAGES]:
         return f"Try: curl {url}/metadata"
     image = '{"b64": "\'$(base64 -w0 IMAGE)\'"}'

@@ -1,12 +1,18 @@
-"""The local server: TF Serving's REST API over one SavedModel, as an ASGI app."""
+"""The local server: TF Serving's REST API over one model, as an ASGI app."""
+
+import asyncio
+import contextlib
+import re
+import time
 
 try:
     from starlette.applications import Starlette
     from starlette.concurrency import run_in_threadpool
-    from starlette.endpoints import HTTPEndpoint
+    from starlette.convertors import StringConvertor, register_url_convertor
     from starlette.exceptions import HTTPException
+    from starlette.middleware import Middleware
     from starlette.requests import ClientDisconnect
-    from starlette.responses import Response
+    from starlette.responses import JSONResponse, Response
     from starlette.routing import Route
 except ImportError as error:
     raise ImportError(
@@ -16,100 +22,217 @@ except ImportError as error:
 
 from kerasdml.serving import rest
 from kerasdml.serving.errors import ServingError
-from kerasdml.serving.model import ServedModel
-from kerasdml.serving.versions import latest
+from kerasdml.serving.options import Options
+from kerasdml.serving.service import Service
+from kerasdml.serving.telemetry import CONTENT_TYPE
 
-# Some 500 photographs of 100 kB each, in base64.
-MAX_BODY = 64 * 2**20
+# Ours, and where TF Serving has its own.
+METRICS = ("/metrics", "/monitoring/prometheus/metrics")
+
+# Bytes of requests and answers whose JSON takes some milliseconds: not worth a thread.
+_SMALL = 2**16
 
 
-def app(path, name: str | None = None, *, max_body: int = MAX_BODY) -> Starlette:
-    """An ASGI app that answers for the newest version of a SavedModel.
+class _Word(StringConvertor):
+    """A part of a URL that ends before ":predict"."""
+
+    regex = "[^/:]+"
+
+
+register_url_convertor("word", _Word())
+
+
+def app(path, name: str | None = None, **options) -> Starlette:
+    """An ASGI app that answers for the versions of a SavedModel.
 
     `GET /v1/models/NAME`, `GET /v1/models/NAME/metadata` and
-    `POST /v1/models/NAME:predict`, each also with `/versions/V` after the name, take
-    and give what TF Serving takes and gives. Errors are `{"error": "<message>"}` with
-    status 400 (the request does not fit), 404 (no such model, version or URL), 405
-    (method), 413 (larger than `max_body`), or 500 (the model or server is at fault).
+    `POST /v1/models/NAME:predict`, each also with `/versions/V` or `/labels/L` after
+    the name, take and give what TF Serving takes and gives. Errors are
+    `{"error": "<message>"}` with status 400 (the request does not fit), 401 (no token),
+    404 (no such model, version or URL), 405 (method), 408 (the body was too slow), 413
+    (larger than `max_body`), 429 (too busy), 500 (the model or server is at fault) or
+    504 (no answer in time).
+
+    `GET /healthz` is 200 while a version is served, `GET /metrics` (also at TF
+    Serving's `/monitoring/prometheus/metrics`) is for Prometheus.
 
     Args:
         path: Directory of the versions, `<path>/<version>/saved_model.pb`, or one
             version.
         name: Name of the model in URLs; default: that of the directory of the versions.
-        max_body: Largest body of a request, in bytes, 64 MiB by default.
+        **options: See `Options`.
 
     Raises:
         FileNotFoundError: If `path` holds no SavedModel.
         ImportError: If the model searches with ScaNN and scann is not installed.
-        ValueError: If `name` cannot stand in a URL or the SavedModel is damaged.
+        ValueError: If `name` cannot stand in a URL, an option is out of its range or
+            the SavedModel is damaged.
 
     Example:
 
     >>> from kerasdml.serving.server import app
     >>> uvicorn.run(app("saved_models/cub200"), port=8501)
     """
-    # In this order, as the `{name}` of the last would match "NAME:predict" too.
-    kinds = [(":predict", Predict), ("/metadata", Metadata), ("", Status)]
+    return app_of(Service(path, name, Options(**options)))
+
+
+def app_of(service: Service, on_stop=lambda: None) -> Starlette:
+    """The app of a `Service`, which it closes, after `on_stop`, when it ends."""
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_):
+        yield
+        await run_in_threadpool(on_stop)
+        await run_in_threadpool(service.close)
+
+    kinds = [
+        (":predict", predict, "POST"),
+        ("/metadata", metadata, "GET"),
+        ("", status, "GET"),
+    ]
+    choices = ("", "/versions/{version:word}", "/labels/{label:word}")
     server = Starlette(
         routes=[
-            Route(f"/v1/models/{{name}}{version}{suffix}", endpoint)
-            for suffix, endpoint in kinds
-            for version in ("", "/versions/{version:int}")
+            Route("/healthz", healthz),
+            *(Route(path, metrics) for path in METRICS),
+            *(
+                Route(
+                    f"/v1/models/{{name:word}}{choice}{suffix}",
+                    endpoint,
+                    methods=[verb],
+                )
+                for suffix, endpoint, verb in kinds
+                for choice in choices
+            ),
         ],
+        middleware=[Middleware(_Watched, service=service)],
         exception_handlers={
             ServingError: _on_serving_error,
             HTTPException: _on_http_error,
             Exception: _on_fault,
         },
+        lifespan=lifespan,
     )
-    server.state.model = ServedModel(latest(path, name))
-    server.state.max_body = max_body
+    server.state.service = service
     return server
 
 
-class Status(HTTPEndpoint):
-    def get(self, request):
-        return _json(rest.status(_find(request)))
+async def healthz(request):
+    versions = _service(request).versions
+    return JSONResponse({"versions": versions}, 200 if versions else 503)
 
 
-class Metadata(HTTPEndpoint):
-    def get(self, request):
-        return _json(rest.metadata(_find(request)))
+async def metrics(request):
+    service = _service(request)
+    content = service.telemetry.text(service.versions)
+    return Response(content, headers={"Content-Type": CONTENT_TYPE})
 
 
-class Predict(HTTPEndpoint):
-    async def post(self, request):
-        model = _find(request)
-        body = await _read(request)
-        return await run_in_threadpool(lambda: _json(rest.predict(model, body)))
+async def status(request):
+    return _json(rest.status(_service(request).states(**_which(request))))
 
 
-def _find(request):
-    """The model and version that the URL names."""
-    model = request.app.state.model
-    name, version = request.path_params["name"], request.path_params.get("version")
-    if name != model.name:
-        raise ServingError(
-            404, f"Unknown model {name!r}. This server has {model.name!r}."
-        )
-    if version not in (None, model.version):
-        raise ServingError(
-            404, f"Unknown version {version} of model {name!r}. It has {model.version}."
-        )
-    return model
+async def metadata(request):
+    with _service(request).model(**_which(request)) as batcher:
+        return _json(rest.metadata(batcher.model))
 
 
-async def _read(request):
+async def predict(request):
+    service = _service(request)
+    with service.slot(), service.model(**_which(request)) as batcher:
+        body = await _read(request, service.options)
+        form, future = await _apart(len(body) > _SMALL, _submit, batcher, body)
+        del body
+        try:
+            async with asyncio.timeout(service.options.timeout):
+                outputs = await asyncio.wrap_future(future)
+        except TimeoutError as error:
+            raise service.too_late() from error
+        size = sum(array.nbytes for array in outputs.values())
+        return await _apart(size > _SMALL, lambda: _json(rest.answer(form, outputs)))
+
+
+def _submit(batcher, body):
+    form, signature, inputs = rest.read(batcher.model, body)
+    return form, batcher.submit(signature, inputs)
+
+
+async def _apart(apart, function, *args):
+    """Calls what would keep all others waiting in a thread apart, the rest at once."""
+    return await run_in_threadpool(function, *args) if apart else function(*args)
+
+
+class _Watched:
+    """Around every request: its token and its place in the counters."""
+
+    def __init__(self, app, service):
+        self._app = app
+        self._service = service
+
+    async def __call__(self, scope, receive, send):
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        start, status = time.perf_counter(), "500"
+
+        async def watched(message):
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = str(message["status"])
+            await send(message)
+
+        try:
+            if error := self._refusal(scope):
+                await error(scope, receive, watched)
+            else:
+                await self._app(scope, receive, watched)
+        finally:
+            # Routing leaves its choice in the scope.
+            method = getattr(scope.get("endpoint"), "__name__", "none")
+            seconds = time.perf_counter() - start
+            self._service.telemetry.request("rest", method, status, seconds)
+
+    def _refusal(self, scope):
+        if scope["path"] == "/healthz":
+            return None
+        given = dict(scope["headers"]).get(b"authorization", b"").decode("latin-1")
+        try:
+            self._service.check_token(given)
+        except ServingError as error:
+            return _on_serving_error(None, error)
+
+
+def _service(request):
+    return request.app.state.service
+
+
+def _which(request):
+    """The model and the version or label that the URL names."""
+    which = dict(request.path_params)
+    if "version" in which:
+        # An int64, as TF Serving has it, and not one of a million digits.
+        if not re.fullmatch("[0-9]{1,19}", which["version"]):
+            raise HTTPException(404)
+        which["version"] = int(which["version"])
+    return which
+
+
+async def _read(request, options):
     """The body. One that is too large is read to its end, but not kept: a client that
     is cut off while it sends never sees the answer."""
-    body, size, limit = bytearray(), 0, request.app.state.max_body
+    body, size, limit = bytearray(), 0, options.max_body
     try:
-        async for chunk in request.stream():
-            size += len(chunk)
-            if size <= limit:
-                body += chunk
+        async with asyncio.timeout(options.timeout):
+            async for chunk in request.stream():
+                size += len(chunk)
+                if size <= limit:
+                    body += chunk
     except ClientDisconnect as error:
         raise ServingError(400, "The client hung up within the body.") from error
+    except TimeoutError as error:
+        raise ServingError(
+            408, f"The body did not come within {options.timeout} seconds."
+        ) from error
     if size > limit:
         raise ServingError(
             413,
@@ -125,13 +248,15 @@ def _json(value, status=200, headers=None):
 
 
 def _on_serving_error(request, error):
-    return _json({"error": error.message}, error.status)
+    headers = {401: {"WWW-Authenticate": "Bearer"}, 429: {"Retry-After": "1"}}
+    return _json({"error": error.message}, error.status, headers.get(error.status))
 
 
 def _on_http_error(request, error):
     url = f"{request.method} {request.url.path}"
     if error.status_code == 405:
-        message = f"{url} is not allowed. Allowed: {error.headers['Allow']}."
+        allowed = ", ".join(sorted(error.headers["Allow"].split(", ")))
+        message = f"{url} is not allowed. Allowed: {allowed}."
     else:
         message = (
             f"{url}: {error.detail}. This server answers /v1/models/NAME, "

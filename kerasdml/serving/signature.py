@@ -1,5 +1,7 @@
 """What a signature of a SavedModel takes and gives: names, dtypes, shapes."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -34,6 +36,11 @@ class TensorSpec(NamedTuple):
             )
         )
 
+    @property
+    def has_batch(self) -> bool:
+        """Whether the first axis may be of any length."""
+        return bool(self.shape) and self.shape[0] is None
+
     def __str__(self):
         if self.shape is None:
             return "any shape"
@@ -48,19 +55,23 @@ class Signature(NamedTuple):
     Args:
         name: Its key in the SavedModel.
         inputs: Name to `TensorSpec` of each input.
+        outputs: Name to `TensorSpec` of each output.
+        defaults: Name to array of each input that may be left out.
     """
 
     name: str
     inputs: dict[str, TensorSpec]
+    outputs: dict[str, TensorSpec]
+    defaults: Mapping[str, np.ndarray] = MappingProxyType({})
 
     def check_names(self, names, where: str):
-        """Refuses inputs that are missing or unknown.
+        """Refuses inputs that are missing, without a default, or unknown.
 
         Args:
             names: The names that a request gives.
             where: The part of the request that gives them, for the message.
         """
-        if set(names) != set(self.inputs):
+        if not self._needed <= set(names) <= set(self.inputs):
             raise ServingError(
                 400,
                 f"{where} must have exactly the inputs of signature {self.name!r}: "
@@ -69,19 +80,39 @@ class Signature(NamedTuple):
 
     def only_input(self, where: str) -> str:
         """Name of the input, for requests that leave it out."""
-        if len(self.inputs) != 1:
+        # The only one that must be given, where others may be left out.
+        names = self._needed if len(self.inputs) > 1 else set(self.inputs)
+        if len(names) != 1:
             raise ServingError(
                 400,
                 f"{where} must name its inputs, as signature {self.name!r} has "
                 f"{len(self.inputs)}: {', '.join(self.inputs)}.",
             )
-        return next(iter(self.inputs))
+        return next(iter(names))
 
-    def check_shapes(self, inputs: dict[str, np.ndarray]):
+    def completed(self, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """The inputs, with the defaults of those that are left out."""
+        return {**self.defaults, **inputs}
+
+    @property
+    def _needed(self):
+        return self.inputs.keys() - self.defaults.keys()
+
+    def check_arrays(self, inputs: dict[str, np.ndarray]):
         """Refuses arrays that the signature cannot be fed with."""
         for name, spec in self.inputs.items():
-            if not spec.fits(inputs[name].shape):
+            array = inputs[name]
+            if array.dtype != spec.dtype:
                 raise ServingError(
                     400,
-                    f"`{name}` must have shape {spec}. Received: {inputs[name].shape}.",
+                    f"`{name}` must be of type {_type(spec.dtype)}. "
+                    f"Received: {_type(array.dtype)}.",
                 )
+            if not spec.fits(array.shape):
+                raise ServingError(
+                    400, f"`{name}` must have shape {spec}. Received: {array.shape}."
+                )
+
+
+def _type(dtype):
+    return "string" if dtype.kind == "O" else str(dtype)

@@ -1,6 +1,7 @@
-"""Finding the version of a model that is served."""
+"""Finding the versions of a model on disk, and which of them to serve."""
 
 import pathlib
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 
@@ -25,6 +26,15 @@ def latest(path, name: str | None = None) -> Version:
         FileNotFoundError: If there is no SavedModel.
         ValueError: If `name` cannot stand in a URL.
     """
+    return max(versions(path, name).values(), key=lambda version: version.number)
+
+
+def versions(path, name: str | None = None) -> dict[int, Version]:
+    """Every SavedModel under `path`, by its number; arguments and errors of `latest`.
+
+    As for TF Serving, a version is a directory whose name is a number; what lacks its
+    `saved_model.pb` is still being written and passed over.
+    """
     path = pathlib.Path(path).resolve()
     found = _versions(path)
     if not found:
@@ -32,15 +42,29 @@ def latest(path, name: str | None = None) -> Version:
             f"`path` must hold a SavedModel, as <path>/<version>/saved_model.pb. "
             f"Received: {path}. Write one with `kerasdml.export.saved_model`."
         )
-    number, home = max(found.items())
-    name = (
-        (home.parent if home.name.isdecimal() else home).name if name is None else name
-    )
+    if name is None:
+        home = next(iter(found.values()))
+        name = (home.parent if home.name.isdecimal() else home).name
     if not name or set(name) & set("/:"):
         raise ValueError(
             f"`name` must be a word without '/' and ':'. Received: name={name!r}."
         )
-    return Version(home, name, number)
+    return {number: Version(home, name, number) for number, home in found.items()}
+
+
+def chosen(policy: str | Sequence[int], numbers: Iterable[int]) -> list[int]:
+    """The versions that a policy serves, newest first.
+
+    Args:
+        policy: "latest", "latest:N", "all" or a list of numbers.
+        numbers: Of the versions there are.
+    """
+    newest_first = sorted(numbers, reverse=True)
+    if policy == "all":
+        return newest_first
+    if isinstance(policy, str):
+        return newest_first[: int(policy.partition(":")[2] or 1)]
+    return [number for number in newest_first if number in policy]
 
 
 def _versions(path):

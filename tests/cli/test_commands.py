@@ -296,15 +296,30 @@ def test_export_takes_the_next_version(embedder, tmp_path):
     assert names == ["3", "7", "8", "notes"]
 
 
-def test_serve_passes_its_arguments_on(monkeypatch):
+def test_serve_passes_its_arguments_on(monkeypatch, tmp_path):
     calls = []
     monkeypatch.setattr(
-        "kerasdml.serving.serve",
-        lambda *args, **kwargs: calls.append((args, kwargs)),
-        raising=False,
+        "kerasdml.serving.serve", lambda **options: calls.append(options), raising=False
     )
-    run("serve", "saved", "--host", "0.0.0.0", "--port", "1", "--name", "n")
-    assert calls == [(("saved",), {"host": "0.0.0.0", "port": 1, "name": "n"})]
+    (tmp_path / "token").write_text("s3cret\n")
+    words = "--host 0.0.0.0 --port 1 --grpc-port -1 --name n --versions 3,5 --queue 7"
+    words += " --label stable=3 --label a=b=5 --timeout 2.5 --token-file"
+    run("serve", "saved", *words.split(), tmp_path / "token")
+    (options,) = calls
+    expected = {"path": "saved", "host": "0.0.0.0", "port": 1, "grpc_port": None}
+    expected |= {"name": "n", "versions": [3, 5], "queue": 7, "timeout": 2.5}
+    expected |= {"labels": {"stable": 3, "a=b": 5}, "token": "s3cret"}
+    assert {name: options[name] for name in expected} == expected
+    # What is not said is as the library has it.
+    rest = {name: x for name, x in options.items() if name not in expected}
+    assert kerasdml.serving.Options(**rest) == kerasdml.serving.Options()
+
+
+def test_serve_refuses_what_is_no_version_or_label(capsys):
+    for words in (["--versions", "3,x"], ["--label", "3"], ["--label", "a=x"]):
+        with pytest.raises(SystemExit):
+            kerasdml.cli.main(["serve", "saved", *words])
+        assert "invalid" in capsys.readouterr().err
 
 
 def test_zoo_lists_shows_and_downloads(published):

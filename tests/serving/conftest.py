@@ -103,9 +103,11 @@ def server(saved_model):
         yield running
 
 
-@pytest.fixture
-def client(server):
-    return serving.Client(server.url, server.name, timeout=20)
+@pytest.fixture(params=["REST", "gRPC"])
+def client(request, server):
+    url = server.url if request.param == "REST" else server.grpc_url
+    with serving.Client(url, server.name, timeout=20) as client:
+        yield client
 
 
 @pytest.fixture(scope="session")

@@ -1,8 +1,10 @@
 import http.server
 import pathlib
+import socket
 import subprocess
 import sys
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -24,6 +26,17 @@ def test_needs_neither_tensorflow_nor_keras():
     code = (
         "import sys, kerasdml; kerasdml.serving.Client; kerasdml.serving.Neighbour; "
         "kerasdml.serving.ServingError; "
+        "kerasdml.serving.ShardedClient; "
+        "heavy = {'tensorflow', 'keras', 'starlette', 'PIL', 'grpc', 'google'}; "
+        "print(heavy & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("set()\n", "")
+
+
+def test_needs_neither_tensorflow_nor_keras_over_grpc():
+    code = (
+        "import sys, kerasdml; kerasdml.serving.Client('grpc://127.0.0.1:9', 'm'); "
         "print({'tensorflow', 'keras', 'starlette', 'PIL'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
@@ -73,7 +86,7 @@ def test_rejects_a_k_beyond_what_was_exported(client, paint, k):
 
 def test_labels_are_none_where_the_index_has_none(client, paint, monkeypatch):
     answer = {"ids": [[7, 8]], "scores": [[0.5, 0.25]]}
-    monkeypatch.setattr(client, "predict", lambda **_: answer)
+    monkeypatch.setattr(client._transport, "outputs", lambda *_: answer)
     found = client.search([paint(RED)])
     assert found == [[Neighbour(7, None, 0.5), Neighbour(8, None, 0.25)]]
 
@@ -123,9 +136,10 @@ def test_errors_of_the_server_carry_status_and_message(client, server):
         client.predict([1], signature_name="no")
     assert caught.value.status == 400
     assert caught.value.message.startswith("Unknown signature 'no'.")
-    with pytest.raises(ServingError, match="Unknown model 'é b'") as caught:
-        Client(server.url, "é b").status()
-    assert caught.value.status == 404
+    for url in (server.url, server.grpc_url):
+        with pytest.raises(ServingError, match="Unknown model 'é b'") as caught:
+            Client(url, "é b").status()
+        assert caught.value.status == 404
 
 
 def test_names_the_image_that_is_none(offline, paint, tmp_path):
@@ -166,6 +180,28 @@ def test_rejects_what_is_no_batch_of_images(offline, images, message):
         offline.embed(images)
 
 
+def test_embeddings_search_as_their_images_do(client, paint):
+    images = [paint(RED), paint(BLUE)]
+    found = client.search_embeddings(client.embed(images), k=2)
+    assert found == client.search(images, k=2)
+    with pytest.raises(ValueError, match=r"must be \(b, d\). Received: \(3,\)"):
+        client.search_embeddings([1.0, 0.0, 0.0])
+
+
+def test_connections_are_kept_and_renewed(saved_model):
+    with serving.start(saved_model, grpc_port=None) as server:
+        client = Client(server.url, "colours")
+        client.status()
+        (kept,) = client._transport._idle
+        client.status()
+        assert list(client._transport._idle) == [kept]
+        # As a server does with connections that idle too long.
+        kept.sock.shutdown(socket.SHUT_RDWR)
+        assert client.status()
+        client.close()
+        assert not client._transport._idle
+
+
 @pytest.mark.parametrize(
     "arguments, message",
     [
@@ -173,7 +209,7 @@ def test_rejects_what_is_no_batch_of_images(offline, images, message):
         (("ftp://host", "m"), "`url` must be an address such as 'http://"),
         (("http://", "m"), "`url` must be an address such as 'http://"),
         (("http://host", ""), "`model` must be a name"),
-        (("http://host", "m", 0), "`timeout` positive. Received: .*timeout=0"),
+        (("http://host", "m", 0), "`timeout` positive .* Received: .*timeout=0"),
     ],
 )
 def test_rejects_an_address_that_is_none(arguments, message):
@@ -181,11 +217,17 @@ def test_rejects_an_address_that_is_none(arguments, message):
         Client(*arguments)
 
 
-def test_says_that_no_server_is_there(offline):
+def test_rejects_a_version_beside_a_label():
+    with pytest.raises(ValueError, match="Either `version` or `label`"):
+        Client("http://host", "m", version=1, label="stable")
+
+
+@pytest.mark.parametrize("scheme", ["http", "grpc"])
+def test_says_that_no_server_is_there(scheme):
     with pytest.raises(
         ConnectionError, match=r"127.0.0.1:9 cannot be reached: .*start"
     ):
-        offline.status()
+        Client(f"{scheme}://127.0.0.1:9", "colours").status()
 
 
 @pytest.fixture
@@ -201,7 +243,12 @@ def stranger():
                 return
             self.send_response(replies[0][0])
             self.end_headers()
-            self.wfile.write(replies[0][1])
+            if isinstance(replies[0][1], bytes):
+                self.wfile.write(replies[0][1])
+                return
+            for piece in replies[0][1]:
+                self.wfile.write(piece)
+                time.sleep(0.1)
 
         do_POST = do_GET
 
@@ -219,6 +266,15 @@ def test_gives_up_on_a_server_that_is_silent(stranger):
     url, _ = stranger
     with pytest.raises(TimeoutError, match="did not answer within 0.2 seconds"):
         Client(url, "m", timeout=0.2).status()
+
+
+def test_a_deadline_covers_an_answer_that_trickles(stranger):
+    url, replies = stranger
+    replies.append((200, iter([b"{"] * 40)))
+    start = time.monotonic()
+    with pytest.raises(TimeoutError, match="did not answer within 0.3 seconds"):
+        Client(url, "m", timeout=0.3).status()
+    assert time.monotonic() - start < 2
 
 
 @pytest.mark.parametrize(

@@ -18,16 +18,21 @@ def echo(outputs=None, **inputs):
     }
 
     def predict(signature, arrays):
-        signature.check_shapes(arrays)
+        signature.check_arrays(arrays)
         return arrays if outputs is None else outputs
 
     return types.SimpleNamespace(
-        signature=lambda name: Signature("echo", specs), predict=predict
+        signature=lambda name: Signature("echo", specs, {}), predict=predict
     )
 
 
+def predict(model, body):
+    form, signature, inputs = rest.read(model, body)
+    return rest.answer(form, model.predict(signature, inputs))
+
+
 def answer(model, request):
-    return json.loads(rest.dumps(rest.predict(model, json.dumps(request).encode())))
+    return json.loads(rest.dumps(predict(model, json.dumps(request).encode())))
 
 
 NUMBERS = {"x": ("float32", (None, 2))}
@@ -83,7 +88,7 @@ def test_strings_are_utf8_and_bytes_are_base64():
 
 
 def test_text_outputs_are_written_as_utf8():
-    body = rest.dumps(rest.predict(echo(**STRINGS), '{"inputs": ["青"]}'.encode()))
+    body = rest.dumps(predict(echo(**STRINGS), '{"inputs": ["青"]}'.encode()))
     assert body.decode() == '{"outputs": ["青"]}'
 
 
@@ -96,7 +101,7 @@ def test_binary_outputs_need_a_name_that_says_so():
 def test_floats_are_as_short_as_their_dtype_allows():
     values = [0.2, 1e-8, 16777216.0, 1 / 3]
     model = echo({"y": np.array(values, np.float32)}, **NUMBERS)
-    body = rest.dumps(rest.predict(model, b'{"inputs": [[1, 2]]}')).decode()
+    body = rest.dumps(predict(model, b'{"inputs": [[1, 2]]}')).decode()
     assert "[0.2, 1e-08, 16777216.0, 0.33333334]" in body
     model = echo({"y": np.array(values)}, **NUMBERS)
     assert answer(model, {"inputs": [[1, 2]]})["outputs"] == values
@@ -112,7 +117,7 @@ def test_every_float32_survives():
 
 def test_values_that_are_not_finite_are_tokens_both_ways():
     body = b'{"inputs": [[NaN, Infinity], [-Infinity, 1]]}'
-    reply = rest.dumps(rest.predict(echo(**NUMBERS), body)).decode()
+    reply = rest.dumps(predict(echo(**NUMBERS), body)).decode()
     assert reply == '{"outputs": [[NaN, Infinity], [-Infinity, 1.0]]}'
 
 
@@ -195,7 +200,7 @@ def test_says_what_is_wrong_with_a_request(inputs, request_, message):
 )
 def test_says_that_the_body_is_not_json(body):
     with pytest.raises(ServingError, match="The body must be JSON: ") as caught:
-        rest.predict(echo(**NUMBERS), body)
+        predict(echo(**NUMBERS), body)
     assert caught.value.status == 400
 
 
@@ -203,3 +208,27 @@ def test_values_are_cut_short_in_messages():
     with pytest.raises(ServingError) as caught:
         answer(echo(**NUMBERS), {"inputs": "long" * 1000})
     assert len(caught.value.message) < 200
+
+
+def test_inputs_with_a_default_may_be_left_out():
+    specs = {
+        "x": TensorSpec(np.dtype("float32"), (None,)),
+        "k": TensorSpec(np.dtype("int32"), (None,)),
+    }
+    signature = Signature("search", specs, {}, {"k": np.int32([7])})
+    for form, values, k in [
+        ("instances", [1.0, 2.0], [7]),
+        ("instances", [{"x": 1.0}, {"x": 2.0}], [7]),
+        ("instances", [{"x": 1.0, "k": 3}, {"x": 2.0, "k": 4}], [3, 4]),
+        ("inputs", [1.0, 2.0], [7]),
+        ("inputs", {"x": [1.0, 2.0], "k": [3, 4]}, [3, 4]),
+    ]:
+        inputs = rest.arrays(values, form, signature)
+        assert {name: array.tolist() for name, array in inputs.items()} == {
+            "x": [1.0, 2.0],
+            "k": k,
+        }
+    with pytest.raises(ServingError, match="same inputs. Received: `instances.1.`"):
+        rest.arrays([{"x": 1.0}, {"x": 2.0, "k": 4}], "instances", signature)
+    with pytest.raises(ServingError, match="exactly the inputs of signature"):
+        rest.arrays({"k": [3]}, "inputs", signature)

@@ -43,10 +43,11 @@ def run():
         process.communicate()
 
 
-def test_serve_prints_where_it_is_and_stops_on_ctrl_c(run, saved_model, paint):
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM], ids=lambda s: s.name)
+def test_serve_prints_where_it_is_and_stops_when_told(run, saved_model, paint, how):
     code = """
         import sys, kerasdml
-        kerasdml.serving.serve(sys.argv[1], port=0, name="painted")
+        kerasdml.serving.serve(sys.argv[1], port=0, name="painted", grpc_port=0)
         print("stopped")
     """
     process = run(code, saved_model)
@@ -56,15 +57,15 @@ def test_serve_prints_where_it_is_and_stops_on_ctrl_c(run, saved_model, paint):
     assert found[0][0].id == "rot"
     assert f"curl -d @- {url}/v1/models/painted:predict" in example
 
-    process.send_signal(signal.SIGINT)
-    rest, errors = process.communicate(timeout=20)
+    process.send_signal(how)
+    rest, errors = process.communicate(timeout=120)
     assert (rest, process.returncode) == ("stopped\n", 0)
     assert "Traceback" not in errors
 
 
 def test_the_printed_example_works(server, saved_model, tmp_path, paint):
     model = ServedModel(latest(saved_model))
-    example = _example(model, f"{server.url}/v1/models/colours")
+    example = _example(model.signatures, f"{server.url}/v1/models/colours")
     (tmp_path / "IMAGE").write_bytes(paint((255, 0, 0)))
     done = subprocess.run(
         example.removeprefix("Try: "),
@@ -107,16 +108,24 @@ def test_a_model_that_does_not_load_leaves_no_server(tmp_path):
         listener.bind(("127.0.0.1", port))
 
 
-@pytest.mark.parametrize("package", ["starlette", "uvicorn"])
-def test_names_the_extra_to_install(run, saved_model, package):
+@pytest.mark.parametrize(
+    "package, needs",
+    [
+        ("starlette", "The local server needs starlette and uvicorn"),
+        ("uvicorn", "The local server needs starlette and uvicorn"),
+        ("prometheus_client", "The local server needs prometheus-client"),
+        ("grpc", "gRPC needs grpcio"),
+    ],
+)
+def test_names_the_extra_to_install(run, saved_model, package, needs):
     code = """
         import sys
         sys.modules[sys.argv[1]] = None
         import kerasdml
         kerasdml.serving.serve(sys.argv[2])
     """
-    _, errors = run(code, package, saved_model).communicate(timeout=60)
-    assert "ImportError: The local server needs starlette and uvicorn" in errors
+    _, errors = run(code, package, saved_model).communicate(timeout=120)
+    assert f"ImportError: {needs}" in errors
     assert "pip install kerasdml[serve]" in errors
 
 
@@ -163,9 +172,9 @@ def test_the_ops_of_scann_are_loaded_on_demand(run, tmp_path):
             query = {"inputs": [[0, 0, 1, 0]], "signature_name": "search_embeddings"}
             print(client.predict(**query)["ids"][0][0])
     """
-    _, errors = run(export, tmp_path).communicate(timeout=60)
+    _, errors = run(export, tmp_path).communicate(timeout=120)
     assert (tmp_path / "1/saved_model.pb").exists(), errors
-    output, errors = run(serve, tmp_path).communicate(timeout=60)
+    output, errors = run(serve, tmp_path).communicate(timeout=120)
     assert output == "2\n", errors
 
 
@@ -177,8 +186,8 @@ def test_stop_waits_for_answers_under_way(saved_model, monkeypatch):
         time.sleep(0.4)
         return {"y": np.ones(1)}
 
-    monkeypatch.setattr(ServedModel, "predict", slow)
     with futures.ThreadPoolExecutor() as pool, serving.start(saved_model) as server:
+        monkeypatch.setattr(ServedModel, "run", slow)
         client = serving.Client(server.url, server.name)
         answer = pool.submit(client.predict, [1.0], signature_name="half_plus_three")
         assert arrived.wait(10)

@@ -266,10 +266,19 @@ def test_the_limit_on_bodies_is_inclusive(saved_model):
             )
 
 
+def test_the_limit_on_pixels_is_inclusive(saved_model, paint):
+    for limit, status in [(63, 200), (62, 400)]:
+        with serving.start(saved_model, max_pixels=limit) as server:
+            request = {"instances": [paint(RED, size=(9, 7))]}
+            answer = ask(server, "POST", "/v1/models/colours:predict", request)
+            assert answer[0] == status
+    assert "between 1 and 62 pixels. Received: 7 x 9" in answer[1]["error"]
+
+
 def test_a_fault_of_the_server_is_a_500_without_its_insides(saved_model, monkeypatch):
-    monkeypatch.setattr(ServedModel, "predict", lambda *_: 1 / 0)
     request = {"signature_name": "half_plus_three", "instances": [1.0]}
     with serving.start(saved_model) as server:
+        monkeypatch.setattr(ServedModel, "run", lambda *_: 1 / 0)
         answer = ask(server, "POST", "/v1/models/colours:predict", request)
     assert answer == (500, {"error": "The server failed: ZeroDivisionError."})
 

@@ -1,0 +1,162 @@
+"""Several requests to one call of the model."""
+
+import collections
+import threading
+import time
+from concurrent.futures import Future
+from typing import NamedTuple
+
+import numpy as np
+
+from kerasdml.serving.errors import ServingError
+
+
+class Batcher:
+    """Answers requests to a model, those that came together in one call.
+
+    Requests to one signature are joined where all its inputs and outputs have a free
+    first axis and the rest of their shapes agree. Where a joined call fails, each of
+    its requests is called alone, so nobody pays for another's bad image.
+
+    Args:
+        model: A `ServedModel`, kept in `model`.
+        size: Most rows of a joined call, >= 1.
+        wait: How long the first of a batch may wait for more, in seconds.
+        threads: Calls at a time.
+        queue: Most requests that wait.
+        on_batch: Called with the rows of each call.
+    """
+
+    def __init__(self, model, size, wait, threads, queue, on_batch=lambda rows: None):
+        self.model = model
+        self._size = size
+        self._wait = wait
+        self._queue = queue
+        self._on_batch = on_batch
+        self._waiting = collections.deque()
+        self._changed = threading.Condition()
+        self._closed = False
+        self._threads = [
+            threading.Thread(target=self._work, daemon=True) for _ in range(threads)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def submit(self, signature, inputs: dict[str, np.ndarray]) -> Future:
+        """Puts a request in the queue; its outputs are the result of the future.
+
+        Raises:
+            ServingError: If the inputs do not fit the signature, or too many wait.
+        """
+        self.model.check(signature, inputs)
+        task = _Task(signature, inputs, *_joint(signature, inputs), Future(), _now())
+        with self._changed:
+            if len(self._waiting) >= self._queue:
+                raise ServingError(
+                    429,
+                    f"The server is busy: {self._queue} requests wait already. "
+                    "Try again later.",
+                )
+            self._waiting.append(task)
+            self._changed.notify_all()
+        return task.future
+
+    def close(self):
+        """Answers what waits, then stops. Nothing may be submitted afterwards."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+        for thread in self._threads:
+            thread.join()
+
+    def _work(self):
+        while batch := self._take():
+            # False for requests whose client has given up.
+            batch = [t for t in batch if t.future.set_running_or_notify_cancel()]
+            if len(batch) < 2 or not self._answer_together(batch):
+                for task in batch:
+                    self._answer(task)
+            # While the next is awaited, arrays of this one would stay.
+            del batch
+
+    def _take(self):
+        """The tasks of the next call; none once the batcher is closed and empty."""
+        with self._changed:
+            while not self._waiting:
+                if self._closed:
+                    return []
+                self._changed.wait()
+            batch = [self._waiting.popleft()]
+            until = batch[0].arrived + self._wait
+            while batch[0].key is not None:
+                rows = self._join(batch)
+                left = until - _now()
+                if rows >= self._size or left <= 0 or self._closed:
+                    break
+                self._changed.wait(left)
+            return batch
+
+    def _join(self, batch):
+        """Moves what fits from the queue to the batch; gives the rows it has then."""
+        rows, kept = sum(task.rows for task in batch), collections.deque()
+        for task in self._waiting:
+            if task.key == batch[0].key and rows + task.rows <= self._size:
+                batch.append(task)
+                rows += task.rows
+            else:
+                kept.append(task)
+        self._waiting = kept
+        return rows
+
+    def _answer_together(self, batch):
+        """Calls the model once for all tasks; says whether that gave their answers."""
+        signature = batch[0].signature
+        inputs = {
+            name: np.concatenate([task.inputs[name] for task in batch])
+            for name in signature.inputs
+        }
+        ends = np.cumsum([task.rows for task in batch])
+        try:
+            outputs = self.model.run(signature, inputs)
+        except Exception:
+            return False  # Whose fault it is shows when each is called alone.
+        if any(array.shape[:1] != (ends[-1],) for array in outputs.values()):
+            return False
+        self._on_batch(int(ends[-1]))
+        parts = {name: np.split(a, ends[:-1]) for name, a in outputs.items()}
+        for i, task in enumerate(batch):
+            task.future.set_result({name: part[i] for name, part in parts.items()})
+        return True
+
+    def _answer(self, task):
+        try:
+            outputs = self.model.run(task.signature, task.inputs)
+        except Exception as error:
+            task.future.set_exception(error)
+        else:
+            self._on_batch(task.rows)
+            task.future.set_result(outputs)
+
+
+class _Task(NamedTuple):
+    signature: object
+    inputs: dict
+    key: tuple | None  # Tasks of one key may be joined; None: with nothing.
+    rows: int
+    future: Future
+    arrived: float
+
+
+def _joint(signature, inputs):
+    """What requests must share to be joined, None for nothing will do, and the rows."""
+    specs = (*signature.inputs.values(), *signature.outputs.values())
+    rows = {array.shape[:1] for array in inputs.values()}
+    if not all(spec.has_batch for spec in specs) or len(rows) != 1:
+        return None, 1
+    ((count,),) = rows
+    shapes = tuple((name, inputs[name].shape[1:]) for name in signature.inputs)
+    return ((signature.name, shapes), count) if count else (None, 0)
+
+
+def _now():
+    return time.monotonic()
