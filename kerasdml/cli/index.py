@@ -2,8 +2,12 @@
 
 Example:
 
-  kerasdml index photos.npz --out photos.index --kind scann
+  kerasdml index photos.npz --out photos.index --kind scann --tune 0.95
+
+A later collection becomes the next version of the same index with --version.
 """
+
+import json
 
 from kerasdml.cli.arguments import SIMILARITIES, add_option
 from kerasdml.cli.outputs import refuse_existing
@@ -13,7 +17,7 @@ def add_arguments(parser):
     parser.add_argument(
         "embeddings",
         metavar="EMBEDDINGS.npz",
-        help="arrays embeddings, and ids and labels if wanted",
+        help="arrays embeddings, and if wanted ids, labels and metadata (JSON texts)",
     )
     parser.add_argument("--out", metavar="DIR", required=True, help="to write")
     add_option(
@@ -30,18 +34,56 @@ def add_arguments(parser):
         "how embeddings compare",
         choices=SIMILARITIES,
     )
+    add_option(
+        parser,
+        "--storage",
+        "float32",
+        "what a search of kind exact reads before it scores the best by float32",
+        choices=("float32", "float16", "int8"),
+    )
+    parser.add_argument(
+        "--tune",
+        type=float,
+        metavar="RECALL",
+        help="of kind scann, choose the fastest search that finds this share of the "
+        "true 10 nearest, 0 to 1, by measuring",
+    )
+    parser.add_argument(
+        "--version",
+        type=int,
+        metavar="N",
+        help="add this version to the index in DIR (default: 1, and DIR must be new)",
+    )
 
 
 def run(args):
-    out = refuse_existing(args.out)
+    out = args.out if args.version else refuse_existing(args.out)
+    _check_options(args)
     arrays = _read(args.embeddings)
 
     from kerasdml import index
 
-    kinds = {"exact": index.Exact, "scann": index.Scann}
-    built = kinds[args.kind].build(**arrays, similarity=args.similarity)
-    built.save(out)
+    if args.kind == "exact":
+        options = {"similarity": args.similarity, "storage": args.storage}
+        built = index.Exact.build(**arrays, **options)
+    else:
+        built = index.Scann.build(**arrays, similarity=args.similarity)
+    if args.tune:
+        report = built.tune(args.tune)
+        print(
+            f"recall@{report['k']} of {report['queries']} stored embeddings among the "
+            f"others: {report['recall']:.4f}, {report['queries_per_second']:,.0f} "
+            "queries a second."
+        )
+    built.save(out, version=args.version)
     print(f"{out} holds {built.size} embeddings of size {built.dim}.")
+
+
+def _check_options(args):
+    if args.kind == "exact" and args.tune:
+        raise ValueError("--tune needs --kind scann: an exact search finds everything.")
+    if args.kind == "scann" and args.storage != "float32":
+        raise ValueError("--storage is of --kind exact: ScaNN has codes of its own.")
 
 
 def _read(path):
@@ -55,4 +97,7 @@ def _read(path):
                 f"`labels`. Received: {', '.join(arrays)}."
             )
         names = ("embeddings", "ids", "labels")
-        return {name: arrays[name] for name in names if name in arrays}
+        read = {name: arrays[name] for name in names if name in arrays}
+        if "metadata" in arrays:
+            read["metadata"] = [json.loads(text) for text in arrays["metadata"]]
+        return read

@@ -1,17 +1,28 @@
-"""What every index shares: identifiers, checks, search in chunks, save and load."""
+"""What every index shares: search in chunks, changes, versions on disk."""
 
 import abc
+import contextvars
+import json
 import operator
 import os
-from typing import Self
+import pathlib
+import types
+from typing import Any, Self
 
 import numpy as np
 import tensorflow as tf
 
 from kerasdml.index import files
+from kerasdml.index.items import (
+    check_similarity,
+    fingerprint,
+    finite_rows,
+    prepared,
+)
+from kerasdml.index.scanning import block_rows
 
-# What every index can search by, and every server.
-_SIMILARITIES = ("cosine", "dot", "euclidean")
+# True while a search is compiled that runs in this process, and is exported to none.
+SEARCHING_HERE = contextvars.ContextVar("searching_here", default=False)
 
 # Float32 numbers that one step of a search may hold: 256 MB.
 _NUMBERS_AT_ONCE = 2**26
@@ -20,55 +31,77 @@ _NUMBERS_AT_ONCE = 2**26
 class Index(tf.Module, abc.ABC):
     """Finds the stored embeddings most similar to a query: the base of every index.
 
-    Make one with `build`, or read one with `load`. A subclass keeps the embeddings in
-    its own form, as tracked variables, and says in `_nearest` how they are searched.
-
-    Args:
-        arrays: What the index consists of, by name, as `save` writes it.
-        ids: `(n,)` distinct identifiers, int64 or str.
-        labels: `(n,)` labels, int64 or str, or None.
-        similarity: "cosine", "dot" or "euclidean".
+    Make one with `build`, or read one with `load`. Of an `Exact` or `Scann` index,
+    `add`, `update` and `remove` change what is found at once, in memory; `compact`
+    folds changes in; `save` writes a new version of it.
 
     Attributes:
-        ids: `(n,)` identifiers.
-        labels: `(n,)` labels, or None.
+        ids: `(size,)` identifiers, int64 or str, in the order of storage.
+        labels: `(size,)` labels, int64 or str, or None.
+        metadata: `(size,)` JSON texts, or None.
         similarity: How two embeddings are compared.
         size: How many embeddings are stored.
         dim: Their size.
+        fingerprint: That of the embedder that made them, or None.
     """
 
     #: Namespaces of operations that a server needs beyond TensorFlow's own.
     op_namespaces = ()
 
-    def __init__(self, arrays, ids, labels, similarity):
+    def __init__(self, similarity, embedder):
         super().__init__()
-        self.ids = ids
-        self.labels = labels
+        check_similarity(similarity)
         self.similarity = similarity
-        self.size, self.dim = self._restore(arrays)
-
-    @classmethod
-    @abc.abstractmethod
-    def build(cls, embeddings, ids=None, labels=None, similarity: str = "cosine"):
-        """Makes an index of `embeddings (n, d)`."""
+        self.fingerprint = None if embedder is None else fingerprint(embedder)
+        # A plain object, so that nothing in it is taken for a part of a SavedModel:
+        # compiled searches, and where on disk the index came from.
+        self._book = types.SimpleNamespace(compiled={}, key=None, origin=None)
 
     @abc.abstractmethod
-    def _restore(self, arrays):
-        """Makes tracked variables of `arrays`; returns the table's `(size, dim)`."""
+    def add(self, embeddings, ids, labels=None, metadata=None) -> None:
+        """Stores more embeddings; ids must be new."""
 
     @abc.abstractmethod
-    def _arrays(self):
-        """The arrays that `_restore` takes."""
+    def update(self, embeddings, ids, labels=None, metadata=None) -> None:
+        """Replaces stored embeddings, their labels and metadata."""
+
+    @abc.abstractmethod
+    def remove(self, ids) -> None:
+        """Removes embeddings."""
+
+    @abc.abstractmethod
+    def compact(self) -> None:
+        """Folds changes in, so that searches are as fast as of a new index."""
 
     @abc.abstractmethod
     def _nearest(self, queries, k):
-        """`(scores, positions)`, each `(q, k)`, of `queries` that are prepared."""
+        """`(scores, positions)`, each `(q, k)`, of queries that are prepared."""
 
-    def _options(self):
-        """Further keyword arguments of the constructor, as JSON can hold them."""
-        return {}
+    @abc.abstractmethod
+    def _nearest_among(self, queries, k, positions):
+        """`_nearest` among some positions `(m,)`, a NumPy array, not in a graph."""
 
-    def search(self, queries, k: int = 10, return_labels: bool = False):
+    @abc.abstractmethod
+    def _key(self):
+        """What must be equal for a compiled search to be still right."""
+
+    @abc.abstractmethod
+    def _write(self, directory):
+        """Writes manifest and arrays; returns what `_saved` is told."""
+
+    @classmethod
+    @abc.abstractmethod
+    def _read(cls, directory, manifest, mmap):
+        """The index in a directory that `_write` filled."""
+
+    def search(
+        self,
+        queries,
+        k: int = 10,
+        return_labels: bool = False,
+        return_metadata: bool = False,
+        labels=None,
+    ):
         """Finds the `k` most similar embeddings of each query, closest first.
 
         Queries are searched in chunks, so memory stays bounded for any number.
@@ -77,38 +110,56 @@ class Index(tf.Module, abc.ABC):
             queries: `(q, dim)` embeddings, finite. With "cosine", of any length.
             k: Neighbours per query, 1 … `size`.
             return_labels: Whether to return the neighbours' labels too.
+            return_metadata: Whether to return the neighbours' metadata too.
+            labels: Only neighbours with one of these labels; None for any. They are
+                compared one by one, exactly, whatever the index: time grows with how
+                many there are.
 
         Returns:
             `(scores, ids)`, each `(q, k)`: similarities as float32, descending, and
             the identifiers of the neighbours. With `return_labels`, `(scores, ids,
-            labels)`.
+            labels)`; with `return_metadata`, the values that were stored as the last.
 
         Raises:
             ValueError: If `queries` has another embedding size or is not finite, if
-                `k` is not in 1 … `size`, or if labels are asked for and there are none.
+                `k` is not in 1 … `size`, or more than the embeddings of these labels,
+                or if labels or metadata are asked for and there are none.
 
         Example:
 
         >>> scores, ids = index.search(embedder.predict(images), k=5)
+        >>> scores, ids = index.search(queries, k=5, labels=["sparrow", "finch"])
         """
-        if return_labels and self.labels is None:
+        if self.labels is None and (return_labels or labels is not None):
             raise ValueError("This index was built without `labels`.")
+        if self.metadata is None and return_metadata:
+            raise ValueError("This index was built without `metadata`.")
         k = self._check_k(k)
-        queries = _finite_rows(queries, "queries")
+        queries = finite_rows(queries, "queries")
         self._check_dim(queries.shape)
-        scores = np.empty((len(queries), k), "float32")
-        positions = np.empty((len(queries), k), "int64")
-        chunk = max(1, _NUMBERS_AT_ONCE // (self.size + k * self.dim))
-        for start in range(0, len(queries), chunk):
-            rows = slice(start, start + chunk)
-            scores[rows], positions[rows] = self.search_tensors(queries[rows], k)
-        found = (scores, self.ids[positions])
-        return (*found, self.labels[positions]) if return_labels else found
+        if labels is None:
+            nearest = self._compiled(k)
+        else:
+            among = self._labelled(labels, k)
 
+            def nearest(queries):
+                queries = prepared(queries, self.similarity)
+                return self._nearest_among(queries, k, among)
+
+        scores, positions = self._in_chunks(nearest, queries, k)
+        found = [scores, self.ids[positions]]
+        if return_labels:
+            found.append(self.labels[positions])
+        if return_metadata:
+            found.append(_values(self.metadata[positions]))
+        return tuple(found)
+
+    @tf.autograph.experimental.do_not_convert  # Nothing to convert: faster to trace.
     def search_tensors(self, queries, k: int):
         """Finds neighbours inside a TensorFlow graph, for instance one to be exported.
 
-        All queries are searched at once: `(q, size)` similarities may be in memory.
+        All queries are searched at once: `(q, 4 M / dim)` similarities may be in
+        memory.
 
         Args:
             queries: `(q, dim)` float32 tensor; q may be unknown, but not 0.
@@ -116,7 +167,7 @@ class Index(tf.Module, abc.ABC):
 
         Returns:
             `(scores, positions)`, each `(q, k)`: similarities as float32, descending,
-            and int32 positions in `ids` and `labels`.
+            and int32 positions in `ids`, `labels` and `metadata`.
 
         Raises:
             ValueError: If `queries` has another embedding size, or `k` is not in 1 …
@@ -127,67 +178,181 @@ class Index(tf.Module, abc.ABC):
         queries = tf.convert_to_tensor(queries, tf.float32)
         self._check_dim(queries.shape)
         queries = tf.debugging.check_numerics(queries, "Queries must be finite.")
-        return self._nearest(_prepared(queries, self.similarity), k)
+        scores, positions = self._nearest(prepared(queries, self.similarity), k)
+        return tf.ensure_shape(scores, (None, k)), tf.ensure_shape(positions, (None, k))
 
-    def save(self, path: str | os.PathLike) -> None:
-        """Writes the index as a new directory, which `load` reads.
+    def save(self, path: str | os.PathLike, version: int | None = None) -> pathlib.Path:
+        """Writes the index as a new version, `<path>/<version>/`, which `load` reads.
 
-        The directory holds `index.json` (class, size, similarity, SHA-256 of each
-        file) and `.npy` files, none of them pickled. It appears whole or not at all.
+        A version holds `index.json` (class, counts, similarity, the embedder's
+        fingerprint, SHA-256 of each file, and its own) and `.npy` files, none of them
+        pickled. It appears whole or not at all, also if the process is killed or the
+        disk is full; earlier versions stay as they are. Files that have not changed
+        are shared with the version that the index was read from.
 
         Args:
-            path: The directory to make.
+            path: The index's directory.
+            version: Number of the version, > 0. Default: 1, or the next one if the
+                index was read from or saved to `path` last, and nobody has saved
+                another version since.
+
+        Returns:
+            The `pathlib.Path` of the version.
 
         Raises:
-            FileExistsError: If something is at `path` already.
+            BlockingIOError: If another process or thread is saving to `path`.
+            FileExistsError: If that version exists, or without `version`, if `path`
+                holds an index that this one does not come from. Nothing is
+                overwritten.
+            ValueError: If `version` is not a positive integer.
         """
-        arrays = {"ids": self.ids, **self._arrays()}
-        if self.labels is not None:
-            arrays["labels"] = self.labels
-        manifest = {
-            "class": type(self).__name__,
-            "size": self.size,
-            "dim": self.dim,
-            "similarity": self.similarity,
-            "options": self._options(),
-        }
-        with files.new_directory(path) as directory:
-            files.write(directory, manifest, arrays)
+        path = pathlib.Path(path)
+        with files.only_writer(path):
+            target = path / str(self._next_version(path, version))
+            with files.new_directory(target) as draft:
+                written = self._write(draft)
+        self._saved(written, target)
+        return target
 
     @classmethod
-    def load(cls, path: str | os.PathLike, dim: int | None = None) -> Self:
+    def load(
+        cls,
+        path: str | os.PathLike,
+        dim: int | None = None,
+        *,
+        version: int | None = None,
+        embedder: Any = None,
+        mmap: bool = False,
+    ) -> Self:
         """Reads an index of this class that `save` wrote.
 
         Args:
-            path: Its directory.
+            path: Its directory, or that of one of its versions.
             dim: The embedding size it must have, such as your embedder's; None for
                 any.
+            version: Which version; None for the newest.
+            embedder: The Keras model, or its fingerprint, that must have made the
+                embeddings; None for any.
+            mmap: Whether arrays stay on disk until they are needed, and may leave
+                memory again. Of an `Exact` index of storage "int8" or "float16", only
+                the codes are then read in a search, and the few rows that are scored.
 
         Returns:
             The index.
 
         Raises:
-            FileNotFoundError: If there is no index at `path`.
-            ValueError: If it is of another class or embedding size, or if a file is
-                missing or was changed.
+            FileNotFoundError: If there is no index, or no such version, at `path`.
+            ValueError: If it is of another class, embedding size or embedder, or if a
+                file is missing or was changed.
         """
-        manifest = files.read_manifest(path)
+        directory = newest(path, version)
+        manifest = files.read_manifest(directory)
         if manifest["class"] != cls.__name__:
             raise ValueError(
                 f"{str(path)!r} holds an index of class {manifest['class']!r}, not "
                 f"{cls.__name__!r}. Read an index of any class with `index.load`."
             )
         _check_expected_dim(path, manifest, dim)
-        arrays = files.read_arrays(path, manifest)
-        ids, labels = arrays.pop("ids"), arrays.pop("labels", None)
-        loaded = cls(arrays, ids, labels, manifest["similarity"], **manifest["options"])
+        loaded = cls._read(directory, manifest, mmap)
         stated, held = (manifest["size"], manifest["dim"]), (loaded.size, loaded.dim)
         if stated != held:
             raise ValueError(
                 f"The manifest of {str(path)!r} states (size, dim) = {stated}, but its "
                 f"files hold {held}. Copy or build the index anew."
             )
+        if embedder is not None:
+            loaded.check_embedder(embedder)
+        loaded._book.origin = directory.resolve()
         return loaded
+
+    def check_embedder(self, embedder: Any) -> None:
+        """Raises a `ValueError` if another embedder is known to have made the index.
+
+        Args:
+            embedder: A Keras model, or a fingerprint.
+        """
+        if self.fingerprint not in (None, fingerprint(embedder)):
+            raise ValueError(
+                "The embeddings of this index are of another embedder: its fingerprint "
+                f"is {self.fingerprint[:12]}…. Received: an embedder with the "
+                f"fingerprint {fingerprint(embedder)[:12]}…. Embed the collection anew."
+            )
+
+    def _in_chunks(self, nearest, queries, k):
+        scores = np.empty((len(queries), k), "float32")
+        positions = np.empty((len(queries), k), "int64")
+        # Similarities of a block of rows, and the rows that are scored again.
+        at_once = min(self.size, block_rows(self.dim)) + 2 * (2 * k + 64) * self.dim
+        chunk = max(1, _NUMBERS_AT_ONCE // at_once)
+        for start in range(0, len(queries), chunk):
+            rows = slice(start, start + chunk)
+            scores[rows], positions[rows] = nearest(tf.constant(queries[rows]))
+        return scores, positions
+
+    def _compiled(self, k):
+        """A graph of the search for `k` neighbours; kept until the index changes."""
+        book, key = self._book, self._key()
+        if book.key != key:
+            book.compiled, book.key = {}, key
+        if k not in book.compiled:
+            spec = tf.TensorSpec((None, self.dim), tf.float32)
+            function = tf.function(lambda queries: self.search_tensors(queries, k))
+            token = SEARCHING_HERE.set(True)
+            try:
+                book.compiled[k] = function.get_concrete_function(spec)
+            finally:
+                SEARCHING_HERE.reset(token)
+        return book.compiled[k]
+
+    def _labelled(self, labels, k):
+        """Positions of the items with one of `labels`, at least `k`."""
+        wanted = np.asarray(labels).reshape(-1)
+        positions = np.flatnonzero(np.isin(self.labels, wanted))
+        if len(positions) < k:
+            raise ValueError(
+                f"`k` must be at most {len(positions)}, the number of embeddings with "
+                f"the labels {wanted.tolist()}. Received: k={k}."
+            )
+        return positions
+
+    def _facts(self):
+        """What the manifest of every index says."""
+        return {
+            "class": type(self).__name__,
+            "size": self.size,
+            "dim": self.dim,
+            "similarity": self.similarity,
+            "embedder": self.fingerprint,
+        }
+
+    def _saved(self, written, target):
+        self._book.origin = target.resolve()
+
+    def _next_version(self, path, version):
+        existing = files.versions(path)
+        if version is not None:
+            if isinstance(version, bool) or not isinstance(version, int) or version < 1:
+                raise ValueError(
+                    f"`version` must be a positive integer. Received: {version!r}."
+                )
+            return version
+        if not existing:
+            return 1
+        following = existing[-1] + 1
+        origin = self._book.origin
+        if origin is None or origin.parent != path.resolve():
+            raise FileExistsError(
+                f"{str(path)!r} holds an index already, and nothing is overwritten. "
+                f"Choose another path, or pass `version={following}` to add this one."
+            )
+        if origin.name != str(existing[-1]):
+            raise FileExistsError(
+                f"Another writer has saved version {existing[-1]} of {str(path)!r} "
+                f"since version {origin.name}, which this index comes from. Load the "
+                f"index anew and repeat the changes, or pass `version={following}` to "
+                "do without those of the other."
+            )
+        return following
 
     def _check_k(self, k):
         try:
@@ -210,116 +375,23 @@ class Index(tf.Module, abc.ABC):
             )
 
 
-def prepare(embeddings, ids, labels, similarity):
-    """Checks the arguments of `build` and brings them into the form that is stored.
-
-    Returns:
-        `(embeddings, ids, labels)`: `(n, d)` float32, of unit length for "cosine",
-        and `(n,)` arrays of int64 or str (`labels` may be None).
-
-    Raises:
-        ValueError: If any of them cannot be stored.
-    """
-    _check_similarity(similarity)
-    embeddings = _finite_rows(embeddings, "embeddings")
-    if 0 in embeddings.shape:
-        raise ValueError(
-            "`embeddings` must have at least one row and one column. "
-            f"Received: shape {embeddings.shape}."
+def newest(path, version):
+    """The directory of a version, of the newest if `version` is None."""
+    path = pathlib.Path(path)
+    existing = files.versions(path)
+    if version is not None and version not in existing:
+        raise FileNotFoundError(
+            f"There is no version {version} of an index at {str(path)!r}. "
+            f"Versions: {', '.join(map(str, existing)) or 'none'}."
         )
-    size = len(embeddings)
-    ids = _names(np.arange(size) if ids is None else ids, "ids", size)
-    _check_distinct(ids)
-    labels = None if labels is None else _names(labels, "labels", size)
-    return _prepared(embeddings, similarity).numpy(), ids, labels
+    return path / str(version or existing[-1]) if existing else path
 
 
-def by_distance(table, queries, positions):
-    """Orders found neighbours by their Euclidean distance, taken from differences.
-
-    In the expanded square, |q|² + |r|² - 2 q·r, the digits of a small distance cancel,
-    and a stored embedding would not be at distance 0 of itself.
-
-    Args:
-        table: `(n, d)` stored embeddings.
-        queries: `(q, d)` embeddings.
-        positions: `(q, k)` rows of `table`.
-
-    Returns:
-        `(scores, positions)`, each `(q, k)`: minus the distances, descending, and
-        the rows that they belong to.
-    """
-    neighbours = tf.gather(table, positions)
-    distances = tf.norm(queries[:, tf.newaxis] - neighbours, axis=-1)
-    scores, order = tf.math.top_k(-distances, positions.shape[1])
-    return scores, tf.gather(positions, order, batch_dims=1)
-
-
-def _prepared(embeddings, similarity):
-    """A float32 tensor, its rows of unit length for "cosine"; zeros stay zeros."""
-    embeddings = tf.convert_to_tensor(embeddings, tf.float32)
-    if similarity != "cosine":
-        return embeddings
-    lengths = tf.norm(embeddings, axis=1, keepdims=True)
-    return tf.math.divide_no_nan(embeddings, lengths)
-
-
-def _finite_rows(values, name):
-    array = np.asarray(values)
-    if array.ndim != 2 or array.dtype.kind not in "fiu":
-        raise ValueError(
-            f"`{name}` must be numbers of the shape (rows, embedding size). "
-            f"Received: shape {array.shape}, dtype {array.dtype}."
-        )
-    with np.errstate(over="ignore"):
-        array = np.ascontiguousarray(array, "float32")
-    bad = np.flatnonzero(~np.isfinite(array).all(axis=1))
-    if bad.size:
-        raise ValueError(
-            f"`{name}` must be finite float32 numbers. Received: NaN or infinity in "
-            f"{bad.size} of {len(array)} rows, first in row {bad[0]}."
-        )
-    return array
-
-
-def _names(values, name, size):
-    """`values` as `(size,)` int64 or str."""
-    array = np.asarray(values)
-    if array.dtype == object and all(isinstance(value, str) for value in array.flat):
-        array = array.astype(str)
-    if array.shape != (size,):
-        raise ValueError(
-            f"`{name}` must have one entry for each of the {size} embeddings. "
-            f"Received: shape {array.shape}."
-        )
-    if array.dtype.kind in "iu" and np.can_cast(array.dtype, "int64"):
-        return array.astype("int64")
-    if array.dtype.kind == "U":
-        return array
-    raise ValueError(
-        f"`{name}` must be integers (at most 64 bits, signed) or strings. "
-        f"Received: dtype {array.dtype}."
-    )
-
-
-def _check_similarity(similarity):
-    if similarity not in _SIMILARITIES:
-        raise ValueError(
-            "An index compares by 'cosine', 'dot' or 'euclidean'. "
-            f"Received: similarity={similarity!r}. ('squared_euclidean' ranks as "
-            "'euclidean' does.)"
-        )
-
-
-def _check_distinct(ids):
-    values, counts = np.unique(ids, return_counts=True)
-    repeated = values[counts > 1]
-    if repeated.size:
-        raise ValueError(
-            "`ids` must be distinct, so that a neighbour can be told by its id. "
-            f"Received: {repeated.size} of them more than once, such as "
-            f"{repeated[0].item()!r}. Pass what several items share as `labels`."
-        )
+def _values(texts):
+    values = np.empty(texts.shape, object)
+    for place, text in np.ndenumerate(texts):
+        values[place] = json.loads(text)
+    return values
 
 
 def _check_expected_dim(path, manifest, dim):

@@ -1,5 +1,6 @@
 """What is ScaNN's own: how much it finds, its sizes, and its absence."""
 
+import json
 import os
 import pathlib
 import sys
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 
 from kerasdml import index
+from kerasdml.index import tuning
 
 pytestmark = pytest.mark.scann
 
@@ -100,8 +102,75 @@ def test_equal_collections_are_saved_equal(tmp_path):
     # What a scan does not use comes uninitialised from ScaNN, and must not be kept.
     for name in ("one", "other"):
         index.Scann.build(clusters(100)).save(tmp_path / name)
-    one, other = (tmp_path / name / "index.json" for name in ("one", "other"))
+    one, other = (tmp_path / name / "1" / "index.json" for name in ("one", "other"))
     assert one.read_text() == other.read_text()
+
+
+class TestTune:
+    def truth(self, gallery, queries):
+        unit, way = (x / np.linalg.norm(x, axis=1)[:, None] for x in (gallery, queries))
+        return np.argsort(-(way @ unit.T), axis=1)[:, :10]
+
+    def test_takes_the_fastest_that_finds_enough(self, monkeypatch, tmp_path):
+        gallery, queries = clusters(10_000), clusters(150, seed=1)
+        made = index.Scann.build(gallery, leaves_to_search=1, reorder=1)
+        truth = self.truth(gallery, queries)
+        assert recall(made.search(queries, k=10)[1], truth) < 0.9
+        fastest = {"reorder": 50}
+
+        def speed(self, leaves_to_search, reorder):
+            return 2.0 if reorder == fastest["reorder"] else 1.0
+
+        monkeypatch.setattr(tuning._Measure, "speed", speed)
+        report = made.tune(target_recall=0.9, queries=queries)
+        assert made.reorder == report["reorder"] == 50
+        assert made.leaves_to_search == report["leaves_to_search"]
+        assert all(setting["recall"] >= 0.9 for setting in report["measured"])
+        found = recall(made.search(queries, k=10)[1], truth)
+        assert found == pytest.approx(report["recall"]) and found >= 0.9
+        assert (report["queries"], report["held_out"], report["k"]) == (150, True, 10)
+        made.save(tmp_path / "index")
+        loaded = index.load(tmp_path / "index")
+        assert loaded.report == made.report == report
+        assert (loaded.search(queries)[1] == made.search(queries)[1]).all()
+        manifest = json.loads((tmp_path / "index" / "1" / "index.json").read_text())
+        assert manifest["options"]["report"] == report
+        # Of fewer, all are scanned, and nothing was measured of those.
+        made.remove(range(500))
+        made.compact()
+        assert (made.leaves, made.report) == (0, None)
+        expected = self.truth(gallery[500:], queries) + 500
+        assert (made.search(queries)[1] == expected).all()
+
+    def test_without_queries_leaves_each_stored_one_out_of_its_own_list(self):
+        gallery = clusters(600)
+        made = index.Scann.build(gallery, leaves=20, leaves_to_search=1, reorder=1)
+        report = made.tune(0.8, k=5)
+        assert (report["queries"], report["held_out"]) == (600, False)
+        truth = self.truth(gallery, gallery)
+        found = made.search(gallery, k=6)[1]
+        others = [[i for i in row if i != own][:5] for own, row in enumerate(found)]
+        expected = [[i for i in row if i != own][:5] for own, row in enumerate(truth)]
+        share = recall(np.array(others), np.array(expected))
+        assert report["recall"] == pytest.approx(share, abs=0.01)
+
+    def test_of_a_scan_is_a_formality(self):
+        made = index.Scann.build(clusters(300))
+        assert made.tune(1.0, clusters(20, seed=1))["recall"] == 1.0
+        assert made.leaves == 0
+
+    def test_says_what_it_cannot_do(self, monkeypatch):
+        made = index.Scann.build(clusters(2000), leaves=40)
+        monkeypatch.setattr(tuning, "_REORDER", (1,))
+        with pytest.raises(ValueError, match="No search finds the share 0.9999 of the"):
+            made.tune(0.9999, clusters(50, seed=1))
+        with pytest.raises(ValueError, match="`target_recall` must .* Received: 0"):
+            made.tune(0)
+        with pytest.raises(ValueError, match="`queries` must have the shape"):
+            made.tune(0.5, np.ones((3, 4)))
+        made.remove([3])
+        with pytest.raises(ValueError, match=r"has changes. Call `compact\(\)`"):
+            made.tune(0.5)
 
 
 @pytest.mark.parametrize("dim", [1, 3])
