@@ -130,7 +130,7 @@ def with_source(make_source):
 def two_layers(embedder):
     """Returns the embedder with another layer, of features as wide as embeddings."""
     last = keras.layers.Dense(embedder.output_shape[1], name="embedding")
-    return keras.Sequential([*embedder.layers, last])
+    return keras.Sequential([keras.Input((INPUTS,)), *embedder.layers, last])
 
 
 def generating(embedder, classes):
