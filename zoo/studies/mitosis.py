@@ -3,9 +3,14 @@
 Claim: structured Gaussians whose classes divide into sub-classes retrieve expressions
 of faces better than a triplet loss does, and than without dividing. Tested by retrieval
 among the test faces, of the classes trained on. Embeddings of structured Gaussians are
-compared by distance, those of the triplet loss by cosine. With sub-classes also the
-share of test faces is measured whose nearest mean of a training (sub-)class is of their
-class.
+compared by distance, those of the triplet loss by cosine. `nearest_mean` is the share
+of test faces whose nearest mean of a training (sub-)class is of their class.
+
+What was found: with the authors' width of 0.5 retrieval is worse than by the triplet
+loss, a little less so with sub-classes, for every seed. With 8 recall@1 is above the
+triplet loss's, MAP@R is below, and whether classes divide makes no difference beyond
+that of seeds. Widths of 0.5, 2 and 8, and a term of compactness (no help), were tried
+on faces held out of training.
 """
 
 import keras

@@ -4,6 +4,10 @@ Claim: an embedder trained on the clusters of its own embeddings, found anew eve
 epoch, embeds unseen classes better than before that, without any label. Tested beside
 the features as they are, the head before it is trained, and the head trained on labels;
 by a loss of pairs and by one of proxies, whose clusters keep their numbers.
+
+What was found: by the loss of pairs, yes, most of the way from the untrained head to
+the one trained on labels; by proxies, no, where labels gain little too. The 1,280
+features as they are stay ahead of any head of 64 numbers.
 """
 
 import keras
