@@ -149,11 +149,6 @@ CASES = {
     "memory of 65,536, over its matrix product": Case(
         with_memory, compiled(lambda classes: Product(65_536))
     ),
-    "two-stage hard-sample generation": Case(
-        generating,
-        lambda embedder, classes: plain(two_layers(embedder), classes),
-        per_class=True,
-    ),
     "densely-anchored sampling": Case(
         with_source(lambda classes: references.DenselyAnchored(num_classes=classes)),
         plain,
@@ -211,6 +206,11 @@ CASES = {
     "two diverse heads, over a sum of two losses": Case(
         with_heads(lambda: losses.DiverseEnsemble(losses=two_losses())),
         with_heads(lambda: losses.Sum(losses=two_losses())),
+    ),
+    "two-stage hard-sample generation": Case(
+        generating,
+        lambda embedder, classes: plain(two_layers(embedder), classes),
+        per_class=True,
     ),
 }
 
