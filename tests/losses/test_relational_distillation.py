@@ -184,6 +184,22 @@ def test_a_given_teacher_teaches_as_its_embeddings_do_and_stays_as_it_is():
     assert not loss.teacher.trainable_weights and teacher.trainable_weights
 
 
+def test_batches_of_any_size_are_taught_alike_by_xla(monkeypatch):
+    # Batches of 12 and 8, two or four vertices at a time.
+    monkeypatch.setattr(relational_distillation, "_ANGLES", 250)
+    y = {"label": data()[1], "teacher": data()[0][:, :3] ** 2}
+    found = []
+    for jit_compile in (False, True):
+        keras.utils.set_random_seed(0)
+        _, student = networks()
+        model = MetricModel(student)
+        loss = losses.RelationalDistillation()
+        model.compile("adam", loss=loss, jit_compile=jit_compile)
+        model.fit(data()[0], y, batch_size=12, shuffle=False, verbose=0)
+        found.append(student.get_weights()[0])
+    np.testing.assert_allclose(*found, atol=1e-5)
+
+
 def test_a_network_that_teaches_itself_is_taught_by_what_it_was():
     keras.utils.set_random_seed(0)
     _, student = networks()
