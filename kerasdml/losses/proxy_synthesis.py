@@ -95,8 +95,8 @@ class ProxySynthesis(MetricLoss):
         s = similarities(with_mixed(x, x), with_mixed(own, proxies))
         costs = self.loss.pair_loss(s, *_masks(labels, paired, classes))
         if self.per_anchor:
-            real, made = ops.reshape(costs, (2, -1))
-            costs = ops.where(paired, (real + made) / 2.0, real)
+            halves = ops.reshape(costs, (2, -1))
+            costs = ops.where(paired, ops.mean(halves, axis=0), halves[0])
         outside = ops.any(ops.logical_or(labels < -1, labels >= classes))
         return ops.where(outside, float("nan"), costs)
 
