@@ -1,4 +1,4 @@
-"""Build a search index from what kerasdml embed wrote.
+"""Build a search index from what kerasdml embed wrote, of one file or several.
 
 Example:
 
@@ -7,6 +7,7 @@ Example:
 A later collection becomes the next version of the same index with --version.
 """
 
+import itertools
 import json
 
 from kerasdml.cli.arguments import SIMILARITIES, add_option
@@ -17,6 +18,7 @@ def add_arguments(parser):
     parser.add_argument(
         "embeddings",
         metavar="EMBEDDINGS.npz",
+        nargs="+",
         help="arrays embeddings, and if wanted ids, labels and metadata (JSON texts)",
     )
     parser.add_argument("--out", metavar="DIR", required=True, help="to write")
@@ -42,6 +44,11 @@ def add_arguments(parser):
         choices=("float32", "float16", "int8"),
     )
     parser.add_argument(
+        "--sharded",
+        action="store_true",
+        help="keep each file's embeddings as a part of their own, of one index",
+    )
+    parser.add_argument(
         "--tune",
         type=float,
         metavar="RECALL",
@@ -59,15 +66,25 @@ def add_arguments(parser):
 def run(args):
     out = args.out if args.version else refuse_existing(args.out)
     _check_options(args)
-    arrays = _read(args.embeddings)
+    tables = _tables(args.embeddings)
 
+    from kerasdml import index
+
+    if args.sharded:
+        built = index.Sharded([_built(args, table) for table in tables])
+    else:
+        built = _built(args, _joined(tables))
+    built.save(out, version=args.version)
+    print(f"{out} holds {built.size} embeddings of size {built.dim}.")
+
+
+def _built(args, arrays):
     from kerasdml import index
 
     if args.kind == "exact":
         options = {"similarity": args.similarity, "storage": args.storage}
-        built = index.Exact.build(**arrays, **options)
-    else:
-        built = index.Scann.build(**arrays, similarity=args.similarity)
+        return index.Exact.build(**arrays, **options)
+    built = index.Scann.build(**arrays, similarity=args.similarity)
     if args.tune:
         report = built.tune(args.tune)
         print(
@@ -75,8 +92,7 @@ def run(args):
             f"others: {report['recall']:.4f}, {report['queries_per_second']:,.0f} "
             "queries a second."
         )
-    built.save(out, version=args.version)
-    print(f"{out} holds {built.size} embeddings of size {built.dim}.")
+    return built
 
 
 def _check_options(args):
@@ -84,6 +100,37 @@ def _check_options(args):
         raise ValueError("--tune needs --kind scann: an exact search finds everything.")
     if args.kind == "scann" and args.storage != "float32":
         raise ValueError("--storage is of --kind exact: ScaNN has codes of its own.")
+
+
+def _tables(paths):
+    """The arguments of `build` of each file; ids that none has count on."""
+    import numpy as np
+
+    tables, first = [_read(path) for path in paths], 0
+    for path, table in zip(paths, tables, strict=True):
+        if table.keys() != tables[0].keys():
+            raise ValueError(
+                f"{path} must have the arrays that {paths[0]} has, "
+                f"{', '.join(tables[0])}. Received: {', '.join(table)}."
+            )
+    for table in tables:
+        rows = len(table["embeddings"])
+        table.setdefault("ids", np.arange(first, first + rows))
+        first += rows
+    return tables
+
+
+def _joined(tables):
+    import numpy as np
+
+    joined = {}
+    for name, first in tables[0].items():
+        columns = [table[name] for table in tables]
+        if isinstance(first, list):
+            joined[name] = list(itertools.chain(*columns))
+        else:
+            joined[name] = np.concatenate(columns)
+    return joined
 
 
 def _read(path):

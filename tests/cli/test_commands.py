@@ -179,11 +179,51 @@ def test_index_writes_what_the_library_loads(indexed):
     assert index.similarity == "cosine"
 
 
+def test_index_takes_several_files_as_one_or_as_parts(embedded, tmp_path):
+    whole = np.load(embedded)["embeddings"]
+    paths = [tmp_path / "a.npz", tmp_path / "b.npz"]
+    for path, rows in zip(paths, (slice(10), slice(10, None)), strict=True):
+        np.savez(path, embeddings=whole[rows], metadata=["[1]"] * len(whole[rows]))
+    run("index", *paths, "--out", tmp_path / "one")
+    run("index", *paths, "--out", tmp_path / "parts", "--sharded")
+    one, parts = (kerasdml.index.load(tmp_path / name) for name in ("one", "parts"))
+    assert [part.size for part in parts.parts] == [10, 26]
+    for made in (one, parts):
+        assert made.ids.tolist() == list(range(36)) and set(made.metadata) == {"[1]"}
+    for mine, theirs in zip(one.search(whole), parts.search(whole), strict=True):
+        assert (mine == theirs).all()
+
+
+def test_index_adds_a_version(embedded, tmp_path):
+    with np.load(embedded) as arrays:
+        about = [json.dumps({"row": row}) for row in range(36)]
+        np.savez(tmp_path / "about.npz", **arrays, metadata=about)
+    run("index", embedded, "--out", tmp_path / "index")
+    words = ("--version", "2", "--storage", "int8")
+    run("index", tmp_path / "about.npz", "--out", tmp_path / "index", *words)
+    assert kerasdml.index.versions(tmp_path / "index") == [1, 2]
+    newest = kerasdml.index.load(tmp_path / "index")
+    assert newest.storage == "int8" and json.loads(newest.metadata[3]) == {"row": 3}
+
+
 @pytest.mark.scann
-def test_index_writes_scann(embedded, tmp_path):
+def test_index_writes_scann_and_says_what_it_finds(embedded, tmp_path):
     pytest.importorskip("scann")
-    run("index", embedded, "--out", tmp_path / "index", "--kind", "scann")
-    assert isinstance(kerasdml.index.load(tmp_path / "index"), kerasdml.index.Scann)
+    words = ("--kind", "scann", "--tune", "0.9")
+    shown = run("index", embedded, "--out", tmp_path / "index", *words)
+    assert "recall@10 of 36 stored embeddings among the others: 1.0000, " in shown
+    index = kerasdml.index.load(tmp_path / "index")
+    assert isinstance(index, kerasdml.index.Scann) and index.report["recall"] == 1.0
+
+
+def test_index_refuses_options_of_the_other_kind(embedded, tmp_path, refuse):
+    words = ("index", embedded, "--out", tmp_path / "index")
+    assert "--tune needs --kind scann" in refuse(*words, "--tune", "0.9")
+    words = (*words, "--kind", "scann", "--storage", "int8")
+    assert "--storage is of --kind exact" in refuse(*words)
+    np.savez(tmp_path / "bare.npz", embeddings=np.eye(3))
+    words = ("index", embedded, tmp_path / "bare.npz", "--out", tmp_path / "index")
+    assert "must have the arrays that" in refuse(*words)
 
 
 def test_search_finds_an_image_of_the_index_first(photos, exported):
