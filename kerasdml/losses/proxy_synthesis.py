@@ -36,8 +36,8 @@ class ProxySynthesis(MetricLoss):
 
     Raises:
         ValueError: If `loss` has several proxies a class, or needs more than cosines;
-            if it has a reduction other than the default; if `alpha` is outside its
-            range.
+            if it has `references`, or a reduction other than the default; if `alpha` is
+            outside its range.
 
     Example:
 
@@ -154,6 +154,11 @@ def _check_loss(loss):
         raise ValueError(
             "`loss` must have one proxy a class and compare by cosines alone, such as "
             f"`losses.ProxyNCA`. Received: loss={loss!r}."
+        )
+    if getattr(loss, "references", ()):
+        raise ValueError(
+            "`loss` must have no `references`: what is made up is of one replica's "
+            f"batch. Received: references={loss.references}."
         )
     if loss.reduction != "sum_over_batch_size":
         raise ValueError(

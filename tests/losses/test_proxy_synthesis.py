@@ -6,6 +6,7 @@ from keras import ops
 from kerasdml import MetricModel, losses
 from kerasdml.layers import Seed
 from kerasdml.losses.proxy_synthesis import _of_another_class, beta_share
+from kerasdml.references import AllReplicas
 from kerasdml.step import step
 from tests.checkpoints import assert_interruption_changes_nothing
 
@@ -154,5 +155,8 @@ def test_rejects_losses_of_more_than_cosines(loss):
 def test_rejects_other_arguments():
     with pytest.raises(ValueError, match=r"`alpha` must be in \(0, 2\]"):
         losses.ProxySynthesis(loss=losses.ProxyNCA(num_classes=4), alpha=0)
+    everywhere = losses.ProxyAnchor(num_classes=4, references=[AllReplicas()])
+    with pytest.raises(ValueError, match="`loss` must have no `references`"):
+        losses.ProxySynthesis(loss=everywhere)
     with pytest.raises(ValueError, match="`loss` must have the default reduction"):
         losses.ProxySynthesis(loss=losses.ProxyNCA(num_classes=4, reduction="sum"))
