@@ -91,6 +91,8 @@ TWICE = [
     "losses.MultiSimilarity()",
     "losses.ProxyNCA(num_classes=4)",
     "losses.Contrastive() + losses.NormalizedSoftmax(num_classes=4)",
+    "losses.Ensemble(penalty=0.0, losses=[losses.Contrastive(), "
+    "losses.NormalizedSoftmax(num_classes=4)])",
 ]
 # The whole batch is divided among the replicas.
 GATHERED = [
