@@ -5,7 +5,10 @@ with representatives alone and a pull towards the weights at the beginning of th
 reach better embeddings than the loss on ordinary batches. Tested with Contrastive and
 Multi-Similarity, at the defaults; with classes at random, and with half of a batch's
 being close by their representatives; and with a pull of 1, chosen for Contrastive among
-2e-4, 0.02 and 1 on training classes, beside the same pull with every pair of a batch.
+2e-4, 0.02, 1 and 10 on training classes, beside the same pull with every pair.
+
+The pull is what helps: by a quarter of MAP@R, with every pair at least as much as with
+those of representatives. At the defaults there is next to no difference.
 """
 
 import keras
