@@ -74,13 +74,18 @@ class LiveModel:
         self._poller = threading.Thread(target=self._poll, args=[seconds], daemon=True)
         self._poller.start()
 
-    def close(self):
-        """Unloads every version once its last request is answered."""
+    def close(self, patience: float | None = None):
+        """Unloads every version once its last request is answered.
+
+        Args:
+            patience: How long to wait for that, in seconds; then what is still lent is
+                left as it is. Default: as long as it takes.
+        """
         self._stop.set()
         if self._poller:
-            self._poller.join()
+            self._poller.join(patience)
         for number in list(self._loaded):
-            self._retire(number)
+            self._retire(number, patience)
 
     @property
     def numbers(self) -> list[int]:
@@ -163,11 +168,12 @@ class LiveModel:
             _log.info("Version %d of %r is served.", number, self.name)
         self._on_load(number, number in self._loaded)
 
-    def _retire(self, number):
+    def _retire(self, number, patience=None):
         with self._changed:
             lent = self._loaded.pop(number)
             self._states[number] = VersionState(number, "UNLOADING")
-            self._changed.wait_for(lambda: not lent.leases)
+            if not self._changed.wait_for(lambda: not lent.leases, patience):
+                return
         lent.served.close()
         self._tell(VersionState(number, "END"))
         lent.served = None

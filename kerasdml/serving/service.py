@@ -12,6 +12,10 @@ from kerasdml.serving.options import Options
 from kerasdml.serving.telemetry import Telemetry
 from kerasdml.serving.warmup import warm
 
+# How long a model that is unloaded as the server stops may go on, in seconds. Requests
+# have had their time by then.
+PATIENCE = 2.0
+
 
 class Service:
     """One model with its limits and its counters, for REST and gRPC to share.
@@ -39,7 +43,10 @@ class Service:
         )
         self._live.poll(options.poll)
         self.name = self._live.name
-        self.close = self._live.close
+
+    def close(self):
+        """Unloads the model; what hangs in it is given up."""
+        self._live.close(PATIENCE)
 
     @property
     def versions(self) -> list[int]:

@@ -20,12 +20,13 @@ def search(tmp_path, paint, capsys):
 
 
 def test_search_asks_a_server(search, server, saved_model):
-    expected = search(saved_model, "-k", "2", "--json")
-    (found,) = json.loads(expected)
-    assert [item["id"] for item in found["neighbours"]] == ["rot", "żółty 🙂"]
-    for url in (f"{server.url}/v1/models/colours", f"{server.grpc_url}/colours"):
-        assert search(url, "-k", "2", "--json") == expected
-        assert "must be from 1 to 3" in search(url, "-k", "4")
+    expected = [("rot", 10, pytest.approx(1)), ("żółty 🙂", 40, pytest.approx(0.6))]
+    urls = [f"{server.url}/v1/models/colours", f"{server.grpc_url}/colours"]
+    for where in (saved_model, *urls):
+        (found,) = json.loads(search(where, "-k", "2", "--json"))
+        items = [(x["id"], x["label"], x["score"]) for x in found["neighbours"]]
+        assert items == expected
+        assert "must be from 1 to 3" in search(where, "-k", "4")
     assert "Unknown model 'birds'" in search(f"{server.url}/v1/models/birds")
 
 

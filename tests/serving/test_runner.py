@@ -16,6 +16,7 @@ import pytest
 from tensorflow.core.protobuf import saved_model_pb2
 
 from kerasdml import serving
+from kerasdml.serving import runner
 from kerasdml.serving.model import ServedModel
 from kerasdml.serving.runner import _example
 from kerasdml.serving.versions import latest
@@ -193,6 +194,33 @@ def test_stop_waits_for_answers_under_way(saved_model, monkeypatch):
         assert arrived.wait(10)
         server.stop()
         assert answer.result() == [1.0]
+
+
+def test_stop_gives_up_on_a_model_that_hangs(saved_model, monkeypatch):
+    arrived, hang = threading.Semaphore(0), threading.Event()
+
+    def hanging(*_):
+        arrived.release()
+        hang.wait(100)
+        return {"y": np.ones(1)}
+
+    monkeypatch.setattr(runner, "GRACE", 0.2)
+    with futures.ThreadPoolExecutor() as pool:
+        server = serving.start(saved_model, batch_threads=2)
+        monkeypatch.setattr(ServedModel, "run", hanging)
+        asked = []
+        for url in (server.url, server.grpc_url):
+            client = serving.Client(url, server.name, timeout=90, retries=0)
+            asked.append(pool.submit(client.predict, [1], signature_name="pick"))
+        for _ in asked:
+            assert arrived.acquire(timeout=30)
+        start = time.monotonic()
+        server.stop()
+        assert time.monotonic() - start < 30
+        hang.set()
+        for future in asked:
+            with pytest.raises((ConnectionError, serving.ServingError)):
+                future.result(60)
 
 
 def test_listens_on_ipv6(saved_model):
