@@ -164,8 +164,9 @@ class Scann(TableIndex):
 
         Searches with several numbers of `leaves_to_search` and `reorder` are compared
         with an exact one; of those that find the share `target_recall` of the true `k`
-        neighbours, the one with most queries a second is taken. Nothing is built anew,
-        and the report is saved with the index.
+        neighbours, by two standard errors so that other queries do so too, the one with
+        most queries a second is taken. Nothing is built anew, and the report is saved
+        with the index.
 
         Args:
             target_recall: Share of the true neighbours to find, 0 < … ≤ 1.
@@ -177,7 +178,8 @@ class Scann(TableIndex):
         Returns:
             The report, also `report`: `target_recall`, `k`, `queries` (how many, and
             whether they were `held_out`), the chosen `leaves_to_search` and `reorder`,
-            their `recall` and `queries_per_second`, and all that was `measured`.
+            their `recall` with its `standard_error` and `queries_per_second`, and all
+            that was `measured`.
 
         Raises:
             ValueError: If nothing reaches `target_recall`, if there are changes that

@@ -64,13 +64,13 @@ def _enough(index, measure, target):
     for reorder in _REORDER:
         # More candidates need fewer leaves, so the search goes on from there.
         low, high = 0, len(leaves) - 1
-        recall = measure(int(leaves[high]), reorder)["recall"]
-        most = max(most, recall)
-        if recall < target:
+        found = measure(int(leaves[high]), reorder)
+        most = max(most, found["recall"])
+        if not _finds(found, target):
             continue
         while low < high:
             middle = (low + high) // 2
-            if measure(int(leaves[middle]), reorder)["recall"] >= target:
+            if _finds(measure(int(leaves[middle]), reorder), target):
                 high = middle
             else:
                 low = middle + 1
@@ -82,6 +82,11 @@ def _enough(index, measure, target):
             f"{most:.4f}. Ask for less, or use `index.Exact`."
         )
     return enough
+
+
+def _finds(found, target):
+    """Whether other queries, too, find enough, as far as these can tell."""
+    return found["recall"] - 2 * found["standard_error"] >= target
 
 
 class _Measure:
@@ -107,6 +112,7 @@ class _Measure:
             "leaves_to_search": leaves_to_search,
             "reorder": reorder,
             "recall": float(np.mean(shares)),
+            "standard_error": float(np.std(shares) / len(shares) ** 0.5),
         }
 
     def speed(self, leaves_to_search, reorder):
