@@ -15,7 +15,8 @@ test: .venv-test/installed
 	cd build/check && KERAS_BACKEND=jax ../../.venv-test/bin/python -m pytest -q -n 2 \
 		-m 'not tensorflow_alone' \
 		tests/ops tests/layers tests/miners tests/regularizers tests/losses tests/metrics \
-		tests/models/test_metric_model.py tests/optimizers tests/callbacks/test_self_paced.py
+		tests/models/test_metric_model.py tests/optimizers tests/references \
+		tests/callbacks/test_self_paced.py
 
 # TensorFlow Addons needs Python 3.11 and an environment of its own.
 test-addons: .venv-addons/installed
