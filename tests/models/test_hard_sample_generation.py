@@ -80,7 +80,9 @@ def test_an_interruption_changes_nothing():
     assert_interruption_changes_nothing(with_adam, batch)
 
 
-@pytest.mark.parametrize("optimizer, own", zip(RATES, [[0], [1, 2], [3]], strict=True))
+@pytest.mark.parametrize(
+    "optimizer, own", list(zip(RATES, [[0], [1, 2], [3]], strict=True))
+)
 def test_an_optimizer_trains_its_part_alone(optimizer, own):
     model = small(rates={**dict.fromkeys(RATES, 0.0), optimizer: 0.1})
     before = [weights(part) for part in parts(model)]
