@@ -14,9 +14,10 @@ embeddings on disk. ScaNN's own Python binding has the sizes and settings that
 Each contender builds and saves in one process, and loads and searches in another, on
 all cores. Columns: `recall` at 10; `queries_per_second` of 500 queries at once, the
 best of five times; milliseconds of one query alone, the median and the 95th and 99th
-percentile of 500; seconds to build (with what tunes it) and to load, megabytes that
-loading and searching add to the process, and megabytes on disk. Machines are noisy:
-compare within one run. `--csv` adds rows to a file.
+percentile of 500, of which the call of any TensorFlow graph from Python is about 0.1
+to 0.2; seconds to build (with what tunes it) and to load, megabytes that loading and
+searching add to the process, and megabytes on disk. Machines are noisy: compare within
+one run. `--csv` adds rows to a file.
 """
 
 import argparse

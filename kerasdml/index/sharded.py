@@ -68,7 +68,7 @@ class Sharded(Index):
         return tuple({name for part in self.parts for name in part.op_namespaces})
 
     def add(self, embeddings, ids, labels=None, metadata=None) -> None:
-        """Stores more embeddings, in the smallest part; as `TableIndex.add`."""
+        """Stores more embeddings, in the smallest part; as `Exact.add`."""
         stored = np.intersect1d(np.asarray(ids), self.ids)
         if stored.size:
             raise ValueError(
@@ -79,7 +79,9 @@ class Sharded(Index):
         smallest.add(embeddings, ids, labels, metadata)
 
     def update(self, embeddings, ids, labels=None, metadata=None) -> None:
-        """Replaces stored embeddings, each in its part; as `TableIndex.update`."""
+        """Replaces stored embeddings, each in its part; as `Exact.update`."""
+        # All or nothing: a part must not find fault after another has changed.
+        self.parts[0]._checked(embeddings, ids, labels, metadata)
         embeddings, ids = np.asarray(embeddings), np.asarray(ids)
         labels = None if labels is None else np.asarray(labels)
         for part, rows in self._by_part(ids):
@@ -91,14 +93,14 @@ class Sharded(Index):
             )
 
     def remove(self, ids) -> None:
-        """Removes embeddings; each part must keep one; as `TableIndex.remove`."""
+        """Removes embeddings; each part must keep one; as `Exact.remove`."""
         ids = np.asarray(ids).reshape(-1)
-        divided = list(self._by_part(ids))
-        for number, (part, rows) in enumerate(divided):
+        divided = self._by_part(ids)
+        for part, rows in divided:
             if len(rows) >= part.size:
                 raise ValueError(
                     "Each part must keep one embedding at least. Received: all "
-                    f"{part.size} ids of part {number}."
+                    f"{part.size} ids of part {self.parts.index(part)}."
                 )
         for part, rows in divided:
             part.remove(ids[rows])

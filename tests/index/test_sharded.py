@@ -64,7 +64,14 @@ def test_changes_go_to_the_shard_that_holds_the_item(tmp_path):
     with pytest.raises(ValueError, match="stored already, such as 1. Rep"):
         sharded.add(queries(1), [1], labels=[0], metadata=[0])
     with pytest.raises(ValueError, match="not, such as 4"):
-        sharded.remove([4])
+        sharded.remove([3, 4])
+    bad = np.full((2, DIM), [[1.0], [np.nan]])
+    with pytest.raises(ValueError, match="`embeddings` must be finite"):
+        sharded.update(bad, [6, 1200], **new)
+    with pytest.raises(ValueError, match="Each part must keep one .* 31 ids of part 1"):
+        sharded.remove(sharded.parts[1].ids)
+    found = sharded.search(queries(), k=8)
+    assert (found[1] == expected[1]).all() and (found[0] == expected[0]).all()
 
 
 def test_shards_may_be_approximate(tmp_path):
