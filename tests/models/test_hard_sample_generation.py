@@ -230,7 +230,7 @@ def test_rejects(arguments, message):
 @pytest.mark.parametrize(
     "loss",
     ["mse", losses.ProxyNCA(num_classes=4), losses.SupCon() + losses.Contrastive()],
-    ids=str,
+    ids=lambda x: getattr(x, "name", x),
 )
 def test_rejects_a_loss_that_is_none_of_pairs(loss):
     with pytest.raises(ValueError, match="`loss` must be one of `kerasdml.losses`"):

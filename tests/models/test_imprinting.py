@@ -99,7 +99,7 @@ def test_varied_copies_of_the_examples_all_count():
         (losses.ProxyNCA(num_classes=3, assignment=[0, 1, 1]), "ProxyNCA"),
         (losses.ArcFace(num_classes=3) + losses.Center(num_classes=3), "Center"),
     ],
-    ids=str,
+    ids=lambda x: getattr(x, "name", x),
 )
 def test_rejects_a_loss_without_a_proxy_for_each_class(loss, name):
     embedder = keras.Sequential([keras.Input((6,)), keras.layers.Dense(4)])
