@@ -212,7 +212,10 @@ def _sigterm_as_ctrl_c():
 
 
 def _bind(host, port):
-    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    # By the protocol's name asyncio knows TCP, and does not keep small answers back for
+    # 40 ms (Nagle's algorithm with delayed acknowledgements).
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))

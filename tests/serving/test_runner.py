@@ -91,6 +91,18 @@ def test_stop_frees_the_port_and_may_be_called_again(saved_model):
         listener.bind(("127.0.0.1", port))
 
 
+def test_small_answers_are_not_kept_back(server):
+    # Forty milliseconds each, if the server waits for acknowledgements.
+    with serving.Client(server.url, server.name) as client:
+        client.status()
+        seconds = []
+        for _ in range(30):
+            start = time.perf_counter()
+            client.status()
+            seconds.append(time.perf_counter() - start)
+    assert min(seconds) < 0.03
+
+
 def test_says_that_a_port_is_taken(server, saved_model):
     port = int(server.url.rpartition(":")[2])
     with pytest.raises(OSError, match=f"Cannot listen on port {port} of 127.0.0.1"):
