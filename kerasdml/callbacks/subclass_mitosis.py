@@ -6,8 +6,8 @@ import numpy as np
 
 from kerasdml.callbacks.checks import check_at_least_one
 from kerasdml.callbacks.relabelling import Relabelling
-from kerasdml.data.labels import check_labels
 from kerasdml.metrics import gaussian_mixture
+from kerasdml.metrics.checks import check_labels
 
 
 class SubclassMitosis(Relabelling):
@@ -114,7 +114,7 @@ class SubclassMitosis(Relabelling):
                 "`covariance` must be 'full' or 'diagonal'. "
                 f"Received: covariance={covariance!r}."
             )
-        self.labels = check_labels(labels)
+        self.labels = check_labels("labels", labels)
         if len(self.labels) != batches.size:
             raise ValueError(
                 f"`labels` must have the class of each of the {batches.size} examples "

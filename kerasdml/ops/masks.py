@@ -79,7 +79,8 @@ def pair_masks(
     """
     if rows is None:
         rows = ops.arange(ops.shape(labels)[0], dtype="int32")
-    other = rows[:, None] != ops.cast(copy_of, "int32")[None, :]
+    rows, copy_of = ops.cast(rows, "int32"), ops.cast(copy_of, "int32")
+    other = rows[:, None] != copy_of[None, :]
     pairs = ops.logical_and(known(labels)[:, None], known(reference_labels)[None, :])
     pairs = ops.logical_and(pairs, other)
     if len(labels.shape) == 1:

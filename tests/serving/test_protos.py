@@ -94,8 +94,10 @@ def test_services_are_tensorflow_servings():
 def test_descriptors_are_made_of_the_files_beside_them(tmp_path):
     protoc = pytest.importorskip("grpc_tools.protoc")
     made = tmp_path / "made.pb"
+    folders = [FOLDER, pathlib.Path(protoc.__file__).parent / "_proto"]
     options = ["--include_imports", f"--descriptor_set_out={made}"]
-    assert protoc.main(["protoc", f"-I{FOLDER}", *options, "serving.proto"]) == 0
+    options += [f"-I{folder}" for folder in folders]
+    assert protoc.main(["protoc", *options, "serving.proto"]) == 0
     made, committed = (
         descriptor_pb2.FileDescriptorSet.FromString(file.read_bytes())
         for file in (made, FOLDER / "descriptors.pb")
