@@ -33,6 +33,7 @@ setup(
     packages=find_packages(include=["kerasdml", "kerasdml.*"]),
     package_data={
         "kerasdml.zoo": ["cards.json", "weights/*.keras"],
+        "kerasdml.deploy": ["templates/*", "templates/*/*"],
         "kerasdml.serving.protos": ["*.proto", "descriptors.pb"],
     },
     python_requires=">=3.11,<3.14",
@@ -63,6 +64,7 @@ setup(
             "ruff~=0.17.0",
             "httpx",
             "grpcio-tools",
+            "pyyaml",
         ],
     },
     entry_points={"console_scripts": ["kerasdml = kerasdml.cli:main"]},

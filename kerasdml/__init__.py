@@ -11,6 +11,7 @@ from kerasdml.version import __version__
 _PACKAGES = (
     "callbacks",
     "data",
+    "deploy",
     "export",
     "index",
     "layers",

@@ -11,6 +11,7 @@ import sys
 
 from kerasdml.cli import (
     calibrate,
+    deploy,
     embed,
     evaluate,
     export,
@@ -34,6 +35,7 @@ _COMMANDS = {
     "search": search,
     "export": export,
     "serve": serve,
+    "deploy": deploy,
 }
 _ZOO_COMMANDS = {"list": zoo_list, "show": zoo_show, "download": zoo_download}
 

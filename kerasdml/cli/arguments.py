@@ -38,3 +38,16 @@ def add_test_fraction(parser):
         help="share of the classes to test on (default: the split of the pack if it "
         "has one, else 0.5)",
     )
+
+
+def parse_versions(word):
+    """Which versions to serve: a policy of words, or numbers such as 3,5."""
+    return word if word[:1].isalpha() else [int(n) for n in word.split(",")]
+
+
+def parse_label(word):
+    """The label and the number of `LABEL=VERSION`."""
+    name, _, number = word.rpartition("=")
+    if not name:
+        raise ValueError
+    return name, int(number)

@@ -11,7 +11,7 @@ Example:
 
 import pathlib
 
-from kerasdml.cli.arguments import add_option
+from kerasdml.cli.arguments import add_option, parse_label, parse_versions
 from kerasdml.serving.options import Options
 
 _DEFAULTS = Options()
@@ -25,13 +25,13 @@ def add_arguments(parser):
     parser.add_argument("--name", help="in URLs (default: the last folder of PATH)")
     parser.add_argument(
         "--versions",
-        type=_versions,
+        type=parse_versions,
         default=_DEFAULTS.versions,
         help="latest, latest:N, all, or numbers such as 3,5 (default: %(default)s)",
     )
     parser.add_argument(
         "--label",
-        type=_label,
+        type=parse_label,
         action="append",
         default=[],
         dest="labels",
@@ -71,14 +71,3 @@ def run(args):
         token=token_file and token_file.read_text().strip(),
         **options | {"labels": dict(args.labels)},
     )
-
-
-def _versions(word):
-    return word if word[:1].isalpha() else [int(n) for n in word.split(",")]
-
-
-def _label(word):
-    name, _, number = word.rpartition("=")
-    if not name:
-        raise ValueError
-    return name, int(number)

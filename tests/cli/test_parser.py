@@ -11,7 +11,7 @@ import kerasdml
 from kerasdml import cli
 
 COMMANDS = ["train", "evaluate", "calibrate", "embed", "index", "search"]
-COMMANDS += ["export", "serve"]
+COMMANDS += ["export", "serve", "deploy"]
 ZOO_COMMANDS = ["zoo list", "zoo show", "zoo download"]
 
 each_command = pytest.mark.parametrize("command", COMMANDS + ZOO_COMMANDS)

@@ -5,7 +5,7 @@ import pathlib
 import pytest
 from google.protobuf import descriptor_pb2
 from tensorflow.core.framework import tensor_pb2, types_pb2
-from tensorflow.core.protobuf import meta_graph_pb2
+from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 
 from kerasdml.serving import protos
 
@@ -39,6 +39,7 @@ def same_fields(ours, theirs):
     [
         (protos.TensorProto, tensor_pb2.TensorProto),
         (protos.SignatureDef, meta_graph_pb2.SignatureDef),
+        (protos.SavedModel, saved_model_pb2.SavedModel),
     ],
     ids=lambda message: message.DESCRIPTOR.full_name,
 )
@@ -60,6 +61,7 @@ def test_messages_are_tensorflow_servings():
         predict_pb2,
         prediction_log_pb2,
     )
+    from tensorflow_serving.config import model_server_config_pb2
 
     assert apis
     for name, module in {
@@ -71,6 +73,7 @@ def test_messages_are_tensorflow_servings():
         "GetModelStatusRequest": get_model_status_pb2,
         "GetModelStatusResponse": get_model_status_pb2,
         "PredictionLog": prediction_log_pb2,
+        "ModelServerConfig": model_server_config_pb2,
     }.items():
         same_fields(getattr(protos, name).DESCRIPTOR, getattr(module, name).DESCRIPTOR)
     states = get_model_status_pb2.ModelVersionStatus.State
@@ -97,7 +100,8 @@ def test_descriptors_are_made_of_the_files_beside_them(tmp_path):
     folders = [FOLDER, pathlib.Path(protoc.__file__).parent / "_proto"]
     options = ["--include_imports", f"--descriptor_set_out={made}"]
     options += [f"-I{folder}" for folder in folders]
-    assert protoc.main(["protoc", *options, "serving.proto"]) == 0
+    files = ["serving.proto", "config.proto", "saved_model.proto"]
+    assert protoc.main(["protoc", *options, *files]) == 0
     made, committed = (
         descriptor_pb2.FileDescriptorSet.FromString(file.read_bytes())
         for file in (made, FOLDER / "descriptors.pb")

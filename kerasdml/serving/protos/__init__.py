@@ -4,7 +4,8 @@ The `.proto` files here are the part of TensorFlow Serving's public API that is 
 `descriptors.pb` is made of them by
 
     python -m grpc_tools.protoc -I kerasdml/serving/protos --include_imports \
-        --descriptor_set_out=kerasdml/serving/protos/descriptors.pb serving.proto
+        --descriptor_set_out=kerasdml/serving/protos/descriptors.pb \
+        serving.proto config.proto saved_model.proto
 
 They live in a pool of their own, as TensorFlow, which may be in the same process, has
 messages of the same names in protobuf's default one. Descriptors in the place of
@@ -33,14 +34,18 @@ def _message(name):
     return message_factory.GetMessageClass(_POOL.FindMessageTypeByName(name))
 
 
+SavedModel = _message("tensorflow.SavedModel")
 SignatureDef = _message("tensorflow.SignatureDef")
 TensorProto = _message("tensorflow.TensorProto")
 
+BatchingParameters = _message("tensorflow.serving.BatchingParameters")
 GetModelMetadataRequest = _message("tensorflow.serving.GetModelMetadataRequest")
 GetModelMetadataResponse = _message("tensorflow.serving.GetModelMetadataResponse")
 GetModelStatusRequest = _message("tensorflow.serving.GetModelStatusRequest")
 GetModelStatusResponse = _message("tensorflow.serving.GetModelStatusResponse")
+ModelServerConfig = _message("tensorflow.serving.ModelServerConfig")
 ModelSpec = _message("tensorflow.serving.ModelSpec")
+MonitoringConfig = _message("tensorflow.serving.MonitoringConfig")
 PredictionLog = _message("tensorflow.serving.PredictionLog")
 PredictRequest = _message("tensorflow.serving.PredictRequest")
 PredictResponse = _message("tensorflow.serving.PredictResponse")
