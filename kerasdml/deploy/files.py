@@ -7,7 +7,7 @@ import string
 
 from google.protobuf import json_format, text_format
 
-from kerasdml.deploy.servers import SCANN, TF_SERVING
+from kerasdml.deploy.servers import SCANN, SCANN_COMMIT, TF_SERVING
 from kerasdml.serving import protos
 
 _TEMPLATES = pathlib.Path(__file__).with_name("templates")
@@ -27,6 +27,7 @@ def render(path, models, server) -> dict[str, str | None]:
         "scann_note": _template("scann-note.md") if server.is_built else "",
         "tf_serving": TF_SERVING,
         "scann": SCANN,
+        "scann_commit": SCANN_COMMIT,
     }
     as_they_are = ["batching.config", "monitoring.config", "ready.sh", "prometheus.yml"]
     filled = ["README.md", "docker-compose.yaml", "kustomization.yaml"]

@@ -9,6 +9,7 @@ from kerasdml.deploy.models import Model, minor
 # exports with, and the release of ScaNN that was made for the same.
 TF_SERVING = "2.20.0"
 SCANN = "1.4.2"
+SCANN_COMMIT = "634a79fb5b4b23237a81eac028d27b5d34a5dba4"
 
 _STOCK = f"tensorflow/serving:{TF_SERVING}"
 _LINKED = f"tf-serving-scann:{TF_SERVING}"

@@ -52,7 +52,10 @@ def test_batching_and_monitoring(version, tmp_path):
         return text_format.Parse((out / name).read_text(), message())
 
     batching = read("batching.config", protos.BatchingParameters)
-    assert batching.max_batch_size.value == 64
+    assert batching.enable_large_batch_splitting.value
+    # The former must be at least the latter.
+    assert batching.max_batch_size.value == 1024
+    assert batching.max_execution_batch_size.value == 64
     assert batching.num_batch_threads.value >= 1
     assert batching.batch_timeout_micros.value < 10_000
     monitoring = read("monitoring.config", protos.MonitoringConfig).prometheus_config

@@ -141,6 +141,7 @@ def test_scann_gets_a_server_to_build(version, tmp_path):
         "tensorflow/serving:2.20.0-devel",
         "tensorflow/serving:2.20.0",
     ]
-    assert "ARG SCANN_VERSION=1.4.2\n" in dockerfile
-    assert "$$" not in dockerfile
+    assert re.search("^ARG SCANN_COMMIT=[0-9a-f]{40}$", dockerfile, re.MULTILINE)
+    assert """grep -q 'version = "1.4.2"'""" in dockerfile
+    assert set(re.findall(r"\$\S+", dockerfile)) == {"${SCANN_COMMIT}"}
     assert "scann-server/Dockerfile" in (out / "README.md").read_text()
