@@ -150,6 +150,8 @@ class TestAFreshProcess:
             "embed_encoded",
             "search",
             "search_embeddings",
+            "search_k",
+            "search_embeddings_k",
             "serving_default",
         ):
             assert f"signature_def['{name}']" in run.stdout
@@ -195,6 +197,32 @@ class TestSignatures:
             assert decoded == ids.tolist()
             assert (found["labels"].numpy() == labels).all()
             np.testing.assert_allclose(found["scores"], scores, rtol=1e-5)
+
+    def test_give_each_query_as_many_neighbours_as_it_asks_for(
+        self, loaded, exact, gallery
+    ):
+        wanted = [1, 3, 2]
+        scores, ids, labels = exact.search(gallery[:3], k=3, return_labels=True)
+        by_files = loaded.signatures["search_k"](
+            image_bytes=tf.constant(png(images()[:3])), k=tf.constant(wanted)
+        )
+        by_embeddings = loaded.search_embeddings(gallery[:3], tf.constant(wanted))
+        for found in (by_files, by_embeddings):
+            assert found["scores"].shape == (3, 3), "columns of the largest k"
+            for i, k in enumerate(wanted):
+                row = {name: values[i].numpy() for name, values in found.items()}
+                np.testing.assert_allclose(row["scores"][:k], scores[i, :k], rtol=1e-5)
+                assert [x.decode() for x in row["ids"][:k]] == ids[i, :k].tolist()
+                assert (row["labels"][:k] == labels[i, :k]).all()
+                assert (row["scores"][k:] == -np.inf).all()
+                assert (row["ids"][k:] == b"").all()
+                assert (row["labels"][k:] == -1).all()
+
+    @pytest.mark.parametrize("k", [0, K + 1])
+    def test_refuse_a_k_that_is_out_of_range(self, loaded, gallery, k):
+        message = f"`k` must be from 1 to {K}, the number of .* Received: {k}."
+        with pytest.raises(tf.errors.InvalidArgumentError, match=message):
+            loaded.search_embeddings(gallery[:2], tf.constant([1, k]))
 
     def test_give_no_labels_where_there_are_none(self, embedder, gallery, tmp_path):
         unlabelled = index.Exact.build(gallery)
@@ -297,6 +325,12 @@ class TestBadInput:
             ValueError, match=f"of size 5, but the embedder gives {DIM}"
         ):
             export.saved_model(embedder, tmp_path, index=other)
+
+    def test_an_index_of_another_embedder(self, embedder, gallery, tmp_path):
+        other = index.Exact.build(gallery, embedder="0" * 64)
+        with pytest.raises(ValueError, match="are of another embedder"):
+            export.saved_model(embedder, tmp_path, index=other)
+        assert not list(tmp_path.iterdir())
 
     @pytest.mark.parametrize("k", [0, SIZE + 1])
     def test_more_neighbours_than_there_are(self, embedder, exact, tmp_path, k):

@@ -190,6 +190,24 @@ class TestTheServer:
         assert found["matches"] == [True, True, False]
         assert found["ids"] == ["north", "between", "east"]
 
+    def test_takes_rows_that_ask_for_different_numbers(self, client):
+        rows = [
+            {"image_bytes": png(query), "cut_point": "best_f1", "k": k}
+            for query, k in zip(QUERIES, [1, 2], strict=True)
+        ]
+        one, two = client.predict(rows, signature_name="match_k")
+        assert one["matches"] == [True, False]
+        assert one["ids"] == ["east", ""]
+        assert one["scores"] == [5, -np.inf]
+        assert two["matches"] == [True, True]
+        assert two["ids"] == ["north", "between"]
+
+    def test_refuses_a_row_that_asks_for_none(self, client):
+        row = {"image_bytes": png(QUERIES[0]), "k": 0}
+        with pytest.raises(serving.ServingError, match="from 1 to 3") as caught:
+            client.predict([row], signature_name="search_k")
+        assert caught.value.status == 400
+
     def test_gives_its_client_the_neighbours_that_match(self, client):
         images = [png(query) for query in QUERIES] + [png([0, 0])]
         found = client.match(images)
