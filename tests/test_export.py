@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from kerasdml import export, index
+from kerasdml import export, index, serving
+from kerasdml.serving.protos import PredictionLog
+from kerasdml.serving.tensors import to_array
 
 pytestmark = pytest.mark.skipif(
     keras.backend.backend() != "tensorflow", reason="exports need TensorFlow's backend"
@@ -53,7 +55,12 @@ def gallery(embedder):
 @pytest.fixture(scope="module")
 def exact(gallery):
     ids = [f"ähre/{i}.png" for i in range(SIZE)]
-    return index.Exact.build(gallery, ids, labels=np.arange(SIZE) // 3)
+    return index.Exact.build(
+        gallery,
+        ids,
+        labels=np.arange(SIZE) // 3,
+        metadata=[{"page": i, "title": f"Übersicht {i}"} for i in range(SIZE)],
+    )
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +74,9 @@ def approximate(gallery):
 @pytest.fixture(scope="module")
 def exported(embedder, exact, tmp_path_factory):
     root = tmp_path_factory.mktemp("exact")
-    return export.saved_model(embedder, root / "model", index=exact, k=K)
+    return export.saved_model(
+        embedder, root / "model", index=exact, k=K, examples=png(images()[:2])
+    )
 
 
 @pytest.fixture(scope="module")
@@ -259,6 +268,90 @@ class TestSignatures:
     def test_refuse_embeddings_that_are_not_numbers(self, loaded):
         with pytest.raises(tf.errors.InvalidArgumentError, match="must be finite"):
             loaded.search_embeddings(np.full((1, DIM), np.nan, "float32"))
+
+
+class TestWarmupRequests:
+    def requests(self, version):
+        file = version / "assets.extra/tf_serving_warmup_requests"
+        records = [r.numpy() for r in tf.data.TFRecordDataset(str(file))]
+        return records, [
+            PredictionLog.FromString(r).predict_log.request for r in records
+        ]
+
+    def test_ask_each_signature_for_the_examples(self, exported, loaded, gallery):
+        _, requests = self.requests(exported)
+        asked = {r.model_spec.signature_name: r.inputs for r in requests}
+        assert set(asked) == set(loaded.signatures)
+        for name, inputs in asked.items():
+            tensors = {key: tf.constant(to_array(t)) for key, t in inputs.items()}
+            assert loaded.signatures[name](**tensors)
+        assert to_array(asked["search"]["image_bytes"]).tolist() == png(images()[:2])
+        assert (to_array(asked["embed_uint8"]["images"]) == images()[:2]).all()
+        assert to_array(asked["search_k"]["k"]).tolist() == [K, K]
+        embeddings = to_array(asked["search_embeddings"]["embeddings"])
+        np.testing.assert_allclose(embeddings, gallery[:2], rtol=1e-5, atol=1e-6)
+
+    def test_are_tensorflow_servings_own_messages(self, exported):
+        log = pytest.importorskip(
+            "tensorflow_serving.apis.prediction_log_pb2",
+            reason="needs tensorflow-serving-api",
+        )
+        records, requests = self.requests(exported)
+        for record, request in zip(records, requests, strict=True):
+            official = log.PredictionLog.FromString(record)
+            assert official.WhichOneof("log_type") == "predict_log"
+            theirs = official.predict_log.request
+            assert theirs.SerializeToString(deterministic=True) == (
+                request.SerializeToString(deterministic=True)
+            )
+
+    def test_are_answered_by_the_local_server(self, exported):
+        with serving.start(exported) as server:
+            client = serving.Client(server.url, server.name, timeout=20)
+            assert client.search(png(images()[:1]), k=1)[0][0].id == "ähre/0.png"
+
+    def test_are_of_a_grey_image_where_there_are_no_examples(self, embedder, tmp_path):
+        path = export.saved_model(embedder, tmp_path)
+        _, requests = self.requests(path)
+        inputs = {r.model_spec.signature_name: r.inputs for r in requests}
+        grey = to_array(inputs["embed"]["images"])
+        assert (grey == np.full((1, 16, 16, 1), 128)).all()
+
+    @pytest.mark.parametrize(
+        "examples, message",
+        [
+            ([], "must be a list of JPEG or PNG files"),
+            (b"one", "must be a list of JPEG or PNG files"),
+            ([b"no image"], r"`examples\[0\]` must be a JPEG or PNG file"),
+        ],
+    )
+    def test_refuse_what_is_no_image(self, embedder, tmp_path, examples, message):
+        with pytest.raises(ValueError, match=message):
+            export.saved_model(embedder, tmp_path, examples=examples)
+        assert not list(tmp_path.iterdir())
+
+
+class TestItems:
+    def test_lie_beside_the_graph(self, exported, exact):
+        lines = (exported / "assets.extra/items.jsonl").read_text("utf-8").splitlines()
+        items = [json.loads(line) for line in lines]
+        assert [item["id"] for item in items] == exact.ids.tolist()
+        assert items[7] == {
+            "id": "ähre/7.png",
+            "label": 2,
+            "metadata": {"page": 7, "title": "Übersicht 7"},
+        }
+
+    def test_have_what_the_index_has(self, embedder, gallery, tmp_path):
+        unlabelled = index.Exact.build(gallery)
+        labelled = index.Exact.build(gallery, labels=["a"] * SIZE)
+        bare, half = (
+            export.saved_model(embedder, tmp_path, index=one, version=i + 1)
+            for i, one in enumerate([unlabelled, labelled])
+        )
+        assert not (bare / "assets.extra/items.jsonl").exists()
+        first, *_ = (half / "assets.extra/items.jsonl").read_text().splitlines()
+        assert json.loads(first) == {"id": 0, "label": "a"}
 
 
 def test_embeddings_are_float32_also_of_a_half_precision_embedder(tmp_path):

@@ -20,6 +20,12 @@ def add_arguments(parser):
         "--calibration", metavar="FILE", help="what kerasdml calibrate wrote"
     )
     parser.add_argument(
+        "--examples",
+        metavar="FILE",
+        nargs="+",
+        help="JPEG or PNG files for the server to warm up with (default: a grey one)",
+    )
+    parser.add_argument(
         "--version", type=int, metavar="N", help="number (default: the next free one)"
     )
     add_option(parser, "-k", 10, "neighbours that a search gives")
@@ -36,6 +42,7 @@ def run(args):
         version=_next_version(args.out) if args.version is None else args.version,
         k=args.k,
         calibration=_calibration(args.calibration),
+        examples=args.examples,
     )
     print(f"{path} is ready. Serve it: kerasdml serve {args.out}")
 

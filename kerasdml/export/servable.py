@@ -2,20 +2,18 @@
 
 import os
 import pathlib
+from collections.abc import Sequence
 
 import keras
 import tensorflow as tf
 
 from kerasdml.export import checks
+from kerasdml.export.extras import read_examples, write_extras
 from kerasdml.export.graph import servable
 from kerasdml.export.signatures import signatures
 from kerasdml.index import Index
 from kerasdml.index.files import new_directory
 from kerasdml.metrics import Calibration
-
-# Where the calibration is in a version, for readers that have no TensorFlow; a
-# SavedModel leaves "assets.extra" to files that its graph does not read.
-CALIBRATION = "assets.extra/calibration.json"
 
 
 def saved_model(
@@ -25,6 +23,7 @@ def saved_model(
     version: int = 1,
     k: int = 10,
     calibration: Calibration | None = None,
+    examples: Sequence[str | os.PathLike | bytes] | None = None,
 ) -> pathlib.Path:
     """Writes a servable SavedModel: images, files or embeddings in, neighbours out.
 
@@ -59,6 +58,11 @@ def saved_model(
     false-match rate as "0.001". They decide as `Calibration.match` does. The whole
     calibration lies in `assets.extra/calibration.json`.
 
+    Two more files lie in `assets.extra/`. `tf_serving_warmup_requests` holds a request
+    to each signature, made of `examples`; a server sends them to itself before it lets
+    a version answer. `items.jsonl`, if the index has labels or metadata, has a line of
+    JSON for each of its items: `id`, `label`, `metadata`.
+
     Loading needs TensorFlow alone, and for a `Scann` index `import scann` before it.
 
     Args:
@@ -71,6 +75,8 @@ def saved_model(
         k: Neighbours that each search returns, 1 … `index.size`.
         calibration: What `metrics.calibrate` found for embeddings of this embedder by
             the similarity of the index, or None.
+        examples: JPEG or PNG files, paths or bytes, as the server will get them, and
+            as many as in its usual request; None for one grey image.
 
     Returns:
         The `pathlib.Path` of the version, `<path>/<version>`.
@@ -80,7 +86,8 @@ def saved_model(
         RuntimeError: If the backend of Keras is not TensorFlow.
         ValueError: If `version` is not a positive integer, if the embedder does not
             map images of a fixed size to `(b, d)`, if `index`, `k` or `calibration`
-            do not fit, or if another embedder is known to have made the index.
+            or `examples` do not fit, or if another embedder is known to have made the
+            index.
 
     Example:
 
@@ -97,6 +104,7 @@ def saved_model(
         checks.check_calibration(calibration, index)
     target = pathlib.Path(path) / str(version)
     checks.check_free(target)
+    examples = read_examples(examples, embedder.inputs[0].shape[1:])
     module = servable(embedder, index, k, calibration)
     options = tf.saved_model.SaveOptions(
         namespace_whitelist=[] if index is None else list(index.op_namespaces)
@@ -104,8 +112,5 @@ def saved_model(
     with new_directory(target) as draft:
         functions = signatures(module, embedder, index, calibration)
         tf.saved_model.save(module, str(draft), functions, options)
-        if calibration is not None:
-            file = draft / CALIBRATION
-            file.parent.mkdir()
-            file.write_text(calibration.to_json() + "\n", encoding="utf-8")
+        write_extras(draft, module, functions, index, calibration, k, examples)
     return target
