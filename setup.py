@@ -20,6 +20,7 @@ serve = [
 jax = ["jax>=0.4.30"]
 cars = ["scipy"]  # MATLAB files
 tfds = ["tensorflow-datasets"]
+onnx = ["tf2onnx>=1.17", "onnxruntime"]
 report = ["scikit-learn"]  # maps
 bench = ["torch", "pytorch-metric-learning", "faiss-cpu", "hnswlib"]
 
@@ -51,12 +52,14 @@ setup(
         "jax": jax,
         "cars": cars,
         "tfds": tfds,
+        "onnx": onnx,
         "report": report,
         "bench": bench,
         "dev": [
             *serve,
             *jax,
             *cars,
+            *onnx,
             *report,
             "pytest>=8",
             "pytest-xdist",
