@@ -62,7 +62,7 @@ def write_extras(directory, module, functions, index, calibration, k, examples):
     if calibration is not None:
         text = calibration.to_json() + "\n"
         (directory / CALIBRATION).write_text(text, encoding="utf-8")
-    if index is not None and not index.labels is index.metadata is None:
+    if index is not None:
         _write_items(directory / ITEMS, index)
     values = _values(module, calibration, k, examples)
     with tf.io.TFRecordWriter(str(directory / REQUESTS)) as writer:
@@ -71,12 +71,14 @@ def write_extras(directory, module, functions, index, calibration, k, examples):
 
 
 def _write_items(file, index):
-    """A line of JSON for each item: its id, and its label and metadata if there are."""
+    """A line of JSON for each item: its id, and what there is of label and metadata."""
     columns = {"id": index.ids.tolist()}
     if index.labels is not None:
         columns["label"] = index.labels.tolist()
     if index.metadata is not None:
         columns["metadata"] = map(json.loads, index.metadata)
+    if len(columns) == 1:
+        return  # The graph has the ids.
     with file.open("w", encoding="utf-8") as lines:
         for item in zip(*columns.values(), strict=True):
             line = dict(zip(columns, item, strict=True))
