@@ -76,9 +76,10 @@ def indexed(embedded, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def exported(embedder, indexed, tmp_path_factory):
+def exported(photos, embedder, indexed, tmp_path_factory):
     out = tmp_path_factory.mktemp("exported") / "photos"
-    run("export", embedder, "--index", indexed, "--out", out, "-k", 4)
+    words = ["--index", indexed, "--examples", photos / "class0/0.png", "-k", 4]
+    run("export", embedder, *words, "--out", out)
     return out
 
 

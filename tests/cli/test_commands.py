@@ -247,6 +247,11 @@ def test_search_prints_a_table_of_all_that_was_exported(photos, exported):
     assert [line.split()[0] for line in lines[1:]] == ["1", "2", "3", "4"]
 
 
+def test_export_keeps_the_examples_for_the_server_to_warm_up_with(photos, exported):
+    requests = exported / "1/assets.extra/tf_serving_warmup_requests"
+    assert (photos / "class0/0.png").read_bytes() in requests.read_bytes()
+
+
 def test_calibrate_prints_its_protocol_and_its_cut_points(calibrated):
     out, shown = calibrated
     start = shown.index("12 images of 2 classes (split: test)")
