@@ -9,7 +9,7 @@ import numpy as np
 # Items a side of a tile: 255 words of eight booleans, whose sums of bytes fit a byte.
 SIDE = 2040
 # Rows of a tile at a time, which stay in a core's cache while they are counted.
-_GROUP = 32
+_GROUP = 128
 # Pairs that may tie, compared at a time.
 _PAIRS = 256
 
