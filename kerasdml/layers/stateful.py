@@ -18,6 +18,7 @@ class StatefulLayer(Configured, keras.layers.Layer):
     """
 
     seed_generator = None
+    _refusal = None
 
     def __init__(self, *, name=None):
         super().__init__(name=name, dtype="float32")
@@ -32,9 +33,27 @@ class StatefulLayer(Configured, keras.layers.Layer):
 
     def load_own_variables(self, store):
         values = {name: store[name] for name in list(store.keys())}
+        if not values and self._refusal is not None:
+            # Keras comes once more, with nothing, and reports what it hears then.
+            raise self._refusal
+        self._refusal = self._mismatch(values)
+        if self._refusal is not None:
+            raise self._refusal
         if self.seed_generator is not None:
             self.seed_generator.state.assign(values.pop("seed"))
         super().load_own_variables(values)
+
+    def _mismatch(self, values):
+        """Returns an error if values of a file are of other shapes than the weights."""
+        for number, weight in enumerate(self.weights):  # as Keras names them there
+            saved = tuple(values.get(str(number), weight).shape)
+            if saved != tuple(weight.shape):
+                return ValueError(
+                    f"{type(self).__name__} was saved with {weight.name!r} of shape "
+                    f"{saved}, and has it of shape {tuple(weight.shape)}: make it with "
+                    "the arguments that it had when it was saved."
+                )
+        return None
 
 
 @keras.saving.register_keras_serializable(package="kerasdml.layers")

@@ -1,11 +1,10 @@
 """Cross-batch memory."""
 
-import numbers
-
 import keras
 from keras import ops
 
 from kerasdml.references.base import References, Source
+from kerasdml.references.counts import check_count
 
 
 @keras.saving.register_keras_serializable(package="kerasdml.references")
@@ -56,12 +55,10 @@ class MemoryBank(Source):
 
     def __init__(self, size, *, warm_up=0, num_tags=None, name="memory_bank"):
         super().__init__(name=name)
-        _check_count("size", size, 1)
-        _check_count("warm_up", warm_up, 0)
         if num_tags is not None:
-            _check_count("num_tags", num_tags, 2)
-        self.size = size
-        self.warm_up = warm_up
+            num_tags = check_count("num_tags", num_tags, 2)
+        self.size = check_count("size", size, 1)
+        self.warm_up = check_count("warm_up", warm_up, 0)
         self.num_tags = num_tags
 
     def get_config(self):
@@ -137,12 +134,4 @@ class MemoryBank(Source):
             autocast=False,
             # With `AllReplicas` all write the same.
             aggregation="only_first_replica",
-        )
-
-
-def _check_count(name, value, least):
-    if not isinstance(value, numbers.Integral) or value < least:
-        raise ValueError(
-            f"`{name}` must be an integer of at least {least}. "
-            f"Received: {name}={value!r}."
         )

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from kerasdml import MetricModel, losses, miners
+from kerasdml import MetricModel, losses, miners, references
 from kerasdml.layers import Seed, StatefulLayer
 
 
@@ -109,3 +109,23 @@ def test_config_round_trip_leaves_building_to_the_loss():
     twin = keras.layers.deserialize(keras.layers.serialize(layer))
     assert twin.get_config() == {"seed": 5, "name": "draws"}
     assert not twin.built
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda n: losses.Contrastive(references=[references.MemoryBank(n)]),
+        lambda n: losses.DenoisingMultiSimilarity(num_samples=n),
+    ],
+    ids=["bank", "sample weights"],
+)
+def test_refuses_a_restored_state_of_another_shape(make, tmp_path):
+    def model(n):
+        embedder = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)])
+        model = MetricModel(embedder)
+        model.compile("sgd", loss=make(n))
+        return model
+
+    model(8).save_weights(tmp_path / "model.weights.h5")
+    with pytest.raises(ValueError, match=r"was saved with .* of shape \(8,.*\(16,"):
+        model(16).load_weights(tmp_path / "model.weights.h5")
