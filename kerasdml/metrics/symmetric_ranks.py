@@ -61,7 +61,8 @@ class SymmetricRanks:
         size = len(self.counts)
         blocks = [range(a, min(a + SIDE, size)) for a in range(0, size, SIDE)]
         pairs = [(i, j) for n, i in enumerate(blocks) for j in blocks[n:]]
-        workers = max(1, os.cpu_count() // 2)  # products use all cores themselves
+        # Products use all cores themselves; each worker holds a tile, 16 MiB.
+        workers = min(max(1, os.cpu_count() // 2), 8)
         buffers = [np.empty(SIDE**2, "float32") for _ in range(workers + 1)]
         counting = collections.deque()
         with concurrent.futures.ThreadPoolExecutor(workers) as threads:
