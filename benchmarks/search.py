@@ -3,7 +3,8 @@
     python benchmarks/search.py --sizes 60000x512 1000000x128
     python benchmarks/search.py --contenders Exact "ScaNN, in the graph"
 
-`--sizes` are embeddings x dimensions, synthetic ones of unit length in clusters. 1,000
+`--sizes` are embeddings x dimensions, synthetic ones of unit length in overlapping
+clusters, most of whose variance lies in few directions, as networks' does. 1,000
 queries of the same clusters are not stored: 500 tune what can be tuned, to the fastest
 or smallest setting with a recall@10 of at least 0.95, and 500 are measured. `Exact`,
 `Exact int8` and what `in the graph` names are searched as a server does it: a
@@ -14,10 +15,10 @@ embeddings on disk. ScaNN's own Python binding has the sizes and settings that
 Each contender builds and saves in one process, and loads and searches in another, on
 all cores. Columns: `recall` at 10; `queries_per_second` of 500 queries at once, the
 best of five times; milliseconds of one query alone, the median and the 95th and 99th
-percentile of 500, of which the call of any TensorFlow graph from Python is about 0.1
-to 0.2; seconds to build (with what tunes it) and to load, megabytes that loading and
-searching add to the process, and megabytes on disk. Machines are noisy: compare within
-one run. `--csv` adds rows to a file.
+percentile of 500; `call_ms`, what the call of a TensorFlow graph that does nothing
+takes of that, at the median; seconds to build (with what tunes it) and to load,
+megabytes that loading and searching add to the process, and megabytes on disk. Machines
+are noisy: compare within one run. `--csv` adds rows to a file.
 """
 
 import argparse
@@ -50,23 +51,33 @@ def main():
         step, name, folder = args.one
         {"build": build, "search": search}[step](name, pathlib.Path(folder))
         return
-    for size in args.sizes:
+    run(args.sizes, args.contenders or CONTENDERS, args.csv)
+
+
+def run(sizes, contenders, csv_file=None):
+    """Measures contenders on collections of these sizes, a printed line each."""
+    for size in sizes:
         with tempfile.TemporaryDirectory() as folder:
             make_data(pathlib.Path(folder), size)
-            for name in args.contenders or CONTENDERS:
+            for name in contenders:
                 row = {"size": size, "contender": name, **measured(name, folder)}
                 print("  ".join(f"{k}: {v}" for k, v in row.items()), flush=True)
-                if args.csv:
-                    add(row, args.csv)
+                if csv_file:
+                    add(row, csv_file)
 
 
 def make_data(folder, size):
-    """Clusters as of classes, with queries beside and their true neighbours."""
+    """Clusters as of classes, with queries beside and their true neighbours.
+
+    The variance of coordinate i is 1 / i, so that some 20 to 30 dimensions count and
+    clusters are not so far apart that one leaf of any tree holds a whole one.
+    """
     size, dim = map(int, size.split("x"))
     rng = np.random.default_rng(0)
     centres = rng.standard_normal((max(1, size // 50), dim), dtype="float32")
     vectors = centres[rng.integers(len(centres), size=size + 1000)]
     vectors += 0.8 * rng.standard_normal(vectors.shape, dtype="float32")
+    vectors *= np.arange(1, dim + 1, dtype="float32") ** -0.5
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     gallery, queries = vectors[:size], vectors[size:]
     truth = np.concatenate(
@@ -86,7 +97,7 @@ def measured(name, folder):
         command = [sys.executable, __file__, "--one", step, name, folder]
         run = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
         row |= json.loads(run.stdout.splitlines()[-1])
-    order = ["recall", "queries_per_second", "p50_ms", "p95_ms", "p99_ms"]
+    order = ["recall", "queries_per_second", "p50_ms", "p95_ms", "p99_ms", "call_ms"]
     return {name: row.pop(name) for name in order} | row
 
 
@@ -125,6 +136,8 @@ def search(name, folder):
         [seconds_of(find, queries[i : i + 1]) for i in range(len(queries))]
     )
     p50, p95, p99 = np.percentile(alone, [50, 95, 99]).round(3).tolist()
+    nothing = contender.empty_call()
+    calls = [seconds_of(nothing, queries[i : i + 1]) for i in range(len(queries))]
     print(
         json.dumps(
             {
@@ -133,6 +146,7 @@ def search(name, folder):
                 "p50_ms": p50,
                 "p95_ms": p95,
                 "p99_ms": p99,
+                "call_ms": round(1e3 * float(np.median(calls)), 3),
                 "load_s": round(loaded, 2),
                 "memory_mb": round(resident_megabytes() - before, 1),
             }
@@ -179,6 +193,13 @@ def least(settings, found_with, truth):
     return setting
 
 
+class Library:
+    """What is called from Python without a graph between."""
+
+    def empty_call(self):
+        return lambda queries: None
+
+
 class Ours:
     """An index inside a SavedModel, as `export.saved_model` has it."""
 
@@ -222,8 +243,16 @@ class Ours:
     def load(self, folder):
         import tensorflow as tf
 
-        served = tf.saved_model.load(str(folder))
-        return lambda queries: served.search(tf.constant(queries)).numpy()
+        (search,) = tf.saved_model.load(str(folder)).search.concrete_functions
+        return lambda queries: search(tf.constant(queries)).numpy()
+
+    def empty_call(self):
+        import tensorflow as tf
+
+        spec = tf.TensorSpec((None, None), tf.float32)
+        nothing = tf.function(lambda queries: queries[:, :K], input_signature=[spec])
+        nothing = nothing.get_concrete_function()
+        return lambda queries: nothing(tf.constant(queries)).numpy()
 
 
 class OursFromPython(Ours):
@@ -240,7 +269,7 @@ class OursFromPython(Ours):
         return lambda queries: made.search(queries, k=K)[1]
 
 
-class ScannBinding:
+class ScannBinding(Library):
     """ScaNN's Python binding, with the settings that `Scann.tune` chose."""
 
     def import_what_it_needs(self):
@@ -276,7 +305,7 @@ class ScannBinding:
         return find
 
 
-class Faiss:
+class Faiss(Library):
     """An index of faiss; `knob` names what is raised until it finds enough."""
 
     def __init__(self, description, knob=None):
@@ -314,7 +343,7 @@ class Faiss:
         return lambda queries: made.search(queries, K)[1]
 
 
-class Hnswlib:
+class Hnswlib(Library):
     """hnswlib, of its documentation's sizes."""
 
     def import_what_it_needs(self):

@@ -1,13 +1,16 @@
-"""The local server over loopback: requests a second, tail latency, errors, memory.
+"""Search as search.py measures it, then the local server over loopback.
 
-Run: python benchmarks/serving.py [--minutes 5] [--csv benchmarks/results/serving.csv]
+    python benchmarks/serving.py --csv benchmarks/results/serving.csv \
+        --search-csv benchmarks/results/search.csv
 
-A server of its own process answers clients of further processes, 1, 8 and 64 at once,
-by REST and by gRPC: one search for one embedding, or for one small PNG, in an exact
-index of 60,000 x 128. Then `--minutes` with 8 clients, in which memory must stay flat
-and nothing fail; then, with 8 clients still asking, a second version takes over.
-Clients and server share the cores, so latency here is that of a busy machine. Clients
-do not retry: an error is an error. `--csv` adds rows to a file.
+`--sizes` are those of search.py; none leave it out. Of the server it tells requests a
+second, tail latency, errors and memory: a process of its own answers clients of further
+processes, 1, 8 and 64 at once, by REST and by gRPC: one search for one embedding, or
+for one small PNG, in an exact index of 60,000 x 128. Then `--minutes` with 8 clients,
+in which memory must stay flat and nothing fail; then, with 8 clients still asking, a
+second version takes over. Clients and server share the cores, so latency here is that
+of a busy machine. Clients do not retry: an error is an error. `--csv` and
+`--search-csv` add rows to files.
 """
 
 import argparse
@@ -29,6 +32,7 @@ import time
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
+import search
 
 from kerasdml.serving import Client
 from kerasdml.version import __version__
@@ -49,7 +53,10 @@ def main():
     parser.add_argument("--minutes", type=float, default=5, help="of the long run")
     parser.add_argument("--items", type=int, default=ITEMS, help="of the index")
     parser.add_argument("--csv", type=pathlib.Path, help="file to add the rows to")
+    parser.add_argument("--sizes", nargs="*", default=["60000x512", "1000000x128"])
+    parser.add_argument("--search-csv", type=pathlib.Path, help="the same of search.py")
     args = parser.parse_args()
+    search.run(args.sizes, search.CONTENDERS, args.search_csv)
     with tempfile.TemporaryDirectory() as folder:
         home = pathlib.Path(folder) / "model"
         # A process of its own, as clients that are forked must not have TensorFlow.

@@ -177,7 +177,6 @@ class Index(tf.Module, abc.ABC):
         k = self._check_k(k)
         queries = tf.convert_to_tensor(queries, tf.float32)
         self._check_dim(queries.shape)
-        queries = tf.debugging.check_numerics(queries, "Queries must be finite.")
         scores, positions = self._nearest(prepared(queries, self.similarity), k)
         return tf.ensure_shape(scores, (None, k)), tf.ensure_shape(positions, (None, k))
 

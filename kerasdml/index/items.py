@@ -59,12 +59,20 @@ def checked(embeddings, ids, labels, metadata, similarity):
 
 
 def prepared(embeddings, similarity):
-    """A float32 tensor, its rows of unit length for "cosine"; zeros stay zeros."""
+    """A float32 tensor, its rows of unit length for "cosine"; zeros stay zeros.
+
+    Rows that are not finite raise a `tf.errors.InvalidArgumentError`.
+    """
     embeddings = tf.convert_to_tensor(embeddings, tf.float32)
-    if similarity != "cosine":
-        return embeddings
-    lengths = tf.norm(embeddings, axis=1, keepdims=True)
-    return tf.math.divide_no_nan(embeddings, lengths)
+    # Of the lengths alone, as TensorFlow checks number by number, and slowly.
+    lengths = tf.debugging.check_numerics(
+        tf.norm(embeddings, axis=1, keepdims=True),
+        "Embeddings must be finite, and their lengths too.",
+    )
+    if similarity == "cosine":
+        return tf.math.divide_no_nan(embeddings, lengths)
+    with tf.control_dependencies([lengths]):
+        return tf.identity(embeddings)
 
 
 def finite_rows(values, name):
