@@ -17,8 +17,9 @@ all cores. Columns: `recall` at 10; `queries_per_second` of 500 queries at once,
 best of five times; milliseconds of one query alone, the median and the 95th and 99th
 percentile of 500; `call_ms`, what the call of a TensorFlow graph that does nothing
 takes of that, at the median; seconds to build (with what tunes it) and to load,
-megabytes that loading and searching add to the process, and megabytes on disk. Machines
-are noisy: compare within one run. `--csv` adds rows to a file.
+megabytes that loading and searching add to the process, without pages of mapped files,
+and megabytes on disk. Machines are noisy: compare within one run. `--csv` adds
+rows to a file.
 """
 
 import argparse
@@ -27,6 +28,7 @@ import importlib
 import json
 import os
 import pathlib
+import re
 import subprocess
 import sys
 import tempfile
@@ -126,7 +128,7 @@ def search(name, folder):
     queries, truth = (np.load(folder / f"{x}.npy")[500:] for x in ("queries", "truth"))
     contender = CONTENDERS[name]
     contender.import_what_it_needs()
-    before, start = resident_megabytes(), time.perf_counter()
+    before, start = own_megabytes(), time.perf_counter()
     find = contender.load(folder / name)
     loaded = time.perf_counter() - start
     found = find(queries)
@@ -148,7 +150,7 @@ def search(name, folder):
                 "p99_ms": p99,
                 "call_ms": round(1e3 * float(np.median(calls)), 3),
                 "load_s": round(loaded, 2),
-                "memory_mb": round(resident_megabytes() - before, 1),
+                "memory_mb": round(own_megabytes() - before, 1),
             }
         )
     )
@@ -169,9 +171,10 @@ def seconds_of(function, *args):
     return time.perf_counter() - start
 
 
-def resident_megabytes():
-    pages = int(pathlib.Path("/proc/self/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+def own_megabytes():
+    """Memory of this process, without pages of files, which the system may drop."""
+    status = pathlib.Path("/proc/self/status").read_text()
+    return int(re.search(r"RssAnon:\s+(\d+)", status)[1]) / 1024
 
 
 def add(row, file):

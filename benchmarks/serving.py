@@ -59,10 +59,7 @@ def main():
     search.run(args.sizes, search.CONTENDERS, args.search_csv)
     with tempfile.TemporaryDirectory() as folder:
         home = pathlib.Path(folder) / "model"
-        # A process of its own, as clients that are forked must not have TensorFlow.
-        subprocess.run(
-            [sys.executable, __file__, "export", home, str(args.items)], check=True
-        )
+        export_apart(home, args.items)
         with Server(home / "served") as server:
             rows = list(measured(server, home, args))
     if args.csv:
@@ -190,10 +187,11 @@ class Server:
             r"(http://[\d.:]+)/\S+ and (grpc://[\d.:]+)\.", where
         ).groups()
         self.urls = {"rest": rest, "grpc": grpc}
+        self.pid = self._process.pid
 
     def megabytes(self):
         """Resident memory of the server."""
-        status = pathlib.Path(f"/proc/{self._process.pid}/status").read_text()
+        status = pathlib.Path(f"/proc/{self.pid}/status").read_text()
         return int(re.search(r"VmRSS:\s+(\d+)", status)[1]) // 1024
 
     def __enter__(self):
@@ -204,8 +202,24 @@ class Server:
         self._process.wait()
 
 
-def export(home, items):
-    """Writes `home`/served/1: a small embedder with an exact index."""
+def export_apart(home, items):
+    """Writes `home`/served/1 with an exact index of so many items.
+
+    By a process of its own, as clients that are forked must not have TensorFlow.
+    """
+    command = [sys.executable, __file__, "export", str(home), str(items)]
+    subprocess.run(command, check=True)
+
+
+def export_exact(home, items):
+    import kerasdml
+
+    vectors = np.random.default_rng(0).normal(size=(items, DIM)).astype("float32")
+    export(home, kerasdml.index.Exact.build(vectors))
+
+
+def export(home, index):
+    """Writes `home`/served/1: a small embedder with an index."""
     import keras
 
     import kerasdml
@@ -216,11 +230,9 @@ def export(home, items):
             keras.Input((32, 32, 3)),
             keras.layers.Conv2D(16, 3, strides=2),
             keras.layers.GlobalAveragePooling2D(),
-            keras.layers.Dense(DIM),
+            keras.layers.Dense(index.dim),
         ]
     )
-    vectors = np.random.default_rng(0).normal(size=(items, DIM)).astype("float32")
-    index = kerasdml.index.Exact.build(vectors)
     kerasdml.export.saved_model(embedder, home / "served", index=index, k=K)
 
 
@@ -236,6 +248,6 @@ def append(path, rows):
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["export"]:
-        export(pathlib.Path(sys.argv[2]), int(sys.argv[3]))
+        export_exact(pathlib.Path(sys.argv[2]), int(sys.argv[3]))
     else:
         main()
