@@ -5,7 +5,15 @@ import types
 import numpy as np
 import tensorflow as tf
 
-from kerasdml.index.scanning import SPARE, comparable, exact_scores, merge, take
+from kerasdml.index.scanning import (
+    SPARE,
+    block_rows,
+    comparable,
+    exact_scores,
+    merge,
+    scan,
+    take,
+)
 
 _SMALLEST = 16
 
@@ -78,9 +86,18 @@ class Delta(tf.Module):
 
     def nearest(self, queries, k, similarity):
         """`(scores, slots)` of the nearest, each `(q, min(k, capacity))`."""
-        near = comparable(queries, tf.convert_to_tensor(self._embeddings), similarity)
-        near = tf.where(tf.convert_to_tensor(self._free), -np.inf, near)
-        _, slots = tf.math.top_k(near, min(k + SPARE, self.capacity))
+        dim = queries.shape[1]
+        table = tf.convert_to_tensor(self._embeddings)
+        free = tf.convert_to_tensor(self._free)
+
+        def score(start, count):
+            rows = tf.slice(table, [start, 0], [count, dim])
+            near = comparable(queries, rows, similarity)
+            return tf.where(tf.slice(free, [start], [count]), -np.inf, near)
+
+        slots = scan(
+            score, self.capacity, min(k + SPARE, self.capacity), block_rows(dim)
+        )
         slots = tf.sort(slots, axis=1)
         scores = exact_scores(queries, take(self._embeddings, slots), similarity)
         scores = tf.where(take(self._free, slots), -np.inf, scores)

@@ -65,6 +65,28 @@ def merge(columns, k):
     return best, tf.gather(positions, order, batch_dims=1)
 
 
+def nearest_of(queries, vectors, rows, k, similarity):
+    """The nearest of some embeddings, without all similarities in memory at once.
+
+    Args:
+        queries: `(q, d)` embeddings.
+        vectors: Function of places, int32 of any shape, giving the embeddings there.
+        rows: How many places there are.
+        k: How many to find; `SPARE` more are given, as far as there are that many.
+        similarity: "cosine" (of unit vectors), "dot" or "euclidean".
+
+    Returns:
+        `(scores, places)`, each `(q, c)`: exact scores, in the order of places.
+    """
+
+    def score(start, count):
+        return comparable(queries, vectors(start + tf.range(count)), similarity)
+
+    at = scan(score, rows, min(k + SPARE, rows), block_rows(queries.shape[1]))
+    at = tf.sort(at, axis=1)
+    return exact_scores(queries, vectors(at), similarity), at
+
+
 def comparable(queries, rows, similarity):
     """`(q, r)` numbers that rank rows `(r, d)` as their similarity to queries does."""
     products = tf.matmul(queries, rows, transpose_b=True)

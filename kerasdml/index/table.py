@@ -9,15 +9,7 @@ from kerasdml.index import files
 from kerasdml.index.base import Index
 from kerasdml.index.delta import Delta
 from kerasdml.index.items import Names, checked
-from kerasdml.index.scanning import (
-    SPARE,
-    block_rows,
-    comparable,
-    exact_scores,
-    merge,
-    scan,
-    take,
-)
+from kerasdml.index.scanning import exact_scores, merge, nearest_of, take
 
 
 class TableIndex(Index):
@@ -302,25 +294,18 @@ class TableIndex(Index):
     def _nearest_among(self, queries, k, positions):
         rows = self._book.live[positions]
         main, added = rows[rows < self._rows], rows[rows >= self._rows]
+        places = tf.constant(main, tf.int32)
+        beside = tf.constant(self._delta.table()[added - self._rows])
         columns = []
-        if main.size:
-            places = tf.constant(main, tf.int32)
-
-            def score(start, count):
-                vectors = self._vectors(tf.slice(places, [start], [count]))
-                return comparable(queries, vectors, self.similarity)
-
-            count = min(k + SPARE, main.size)
-            at = scan(score, main.size, count, block_rows(self.dim))
-            at = tf.sort(at, axis=1)
-            vectors = self._vectors(tf.gather(places, at))
-            scores = exact_scores(queries, vectors, self.similarity)
-            columns.append((scores, tf.gather(positions[: main.size], at)))
-        if added.size:
-            vectors = tf.constant(self._delta.table()[added - self._rows])
-            scores = exact_scores(queries, vectors[tf.newaxis], self.similarity)
-            at = tf.broadcast_to(positions[main.size :], tf.shape(scores))
-            columns.append((scores, at))
+        for among, vectors in (
+            (positions[: len(main)], lambda at: self._vectors(tf.gather(places, at))),
+            (positions[len(main) :], lambda at: tf.gather(beside, at)),
+        ):
+            if len(among):
+                scores, at = nearest_of(
+                    queries, vectors, len(among), k, self.similarity
+                )
+                columns.append((scores, tf.gather(among, at)))
         return merge(columns, k)
 
     def _write(self, directory):

@@ -7,6 +7,7 @@ import pytest
 import tensorflow as tf
 
 from kerasdml import index
+from kerasdml.index import delta, scanning
 
 DIM = 5
 
@@ -128,6 +129,29 @@ def test_all_that_an_engine_was_built_of_can_be_replaced(build):
     assert (ids[:, 0] == np.arange(30)).all()
     made.remove(range(29))
     assert made.search(vectors(2, 1), k=1)[1].tolist() == [[29], [29]]
+
+
+@pytest.mark.parametrize("labels", [None, [1]])
+def test_what_was_added_is_compared_in_blocks_too(monkeypatch, labels):
+    def found():
+        made = index.Exact.build(vectors(30, 0), labels=[0] * 30)
+        made.add(vectors(300, 1), range(30, 330), labels=[1] * 300)
+        made.remove(range(40, 50))
+        return made.search(vectors(4, 2), k=9, labels=labels)
+
+    compare, rows_at_once = scanning.comparable, []
+
+    def comparable(queries, rows, similarity):
+        rows_at_once.append(rows.shape[0])
+        return compare(queries, rows, similarity)
+
+    whole = found()
+    monkeypatch.setattr(scanning, "_NUMBERS_IN_BLOCK", 64 * DIM)
+    for module in (scanning, delta):
+        monkeypatch.setattr(module, "comparable", comparable)
+    parts = found()
+    assert max(rows_at_once) == 64
+    assert all((a == b).all() for a, b in zip(whole, parts, strict=True))
 
 
 @pytest.mark.parametrize(
