@@ -307,6 +307,11 @@ class Index(tf.Module, abc.ABC):
         """Positions of the items with one of `labels`, at least `k`."""
         wanted = np.asarray(labels).reshape(-1)
         positions = np.flatnonzero(np.isin(self.labels, wanted))
+        if not positions.size:
+            raise ValueError(
+                "`labels` must be of the index, whose labels are such as "
+                f"{self.labels[0].item()!r}. Received: {wanted.tolist()}."
+            )
         if len(positions) < k:
             raise ValueError(
                 f"`k` must be at most {len(positions)}, the number of embeddings with "

@@ -83,13 +83,15 @@ def finite_rows(values, name):
             f"`{name}` must be numbers of the shape (rows, embedding size). "
             f"Received: shape {array.shape}, dtype {array.dtype}."
         )
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):
         array = np.ascontiguousarray(array, "float32")
-    bad = np.flatnonzero(~np.isfinite(array).all(axis=1))
+        squares = np.einsum("rd,rd->r", array, array)
+    bad = np.flatnonzero(~np.isfinite(squares))
     if bad.size:
         raise ValueError(
-            f"`{name}` must be finite float32 numbers. Received: NaN or infinity in "
-            f"{bad.size} of {len(array)} rows, first in row {bad[0]}."
+            f"`{name}` must be finite float32 numbers, and their squared lengths too. "
+            f"Received: NaN, infinity or lengths beyond 1.8e19 in {bad.size} of "
+            f"{len(array)} rows, first in row {bad[0]}."
         )
     return array
 
@@ -149,9 +151,13 @@ def _names(values, name, size):
 
 def _check_texts(values, name):
     """Refuses what NumPy would cut off, and what has no UTF-8."""
-    joined = "\n".join(values)
     try:
+        joined = "\n".join(values)
         joined.encode()
+    except TypeError as error:
+        raise ValueError(
+            f"`{name}` must be all integers or all strings. Received: {error}."
+        ) from error
     except UnicodeEncodeError as error:
         raise ValueError(
             f"`{name}` must be text that UTF-8 can hold. Received: {error}."

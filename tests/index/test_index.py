@@ -210,7 +210,7 @@ class TestBadInput:
             with pytest.raises(ValueError, match="`queries` must .* Received: shape"):
                 search(queries, 1)
 
-    @pytest.mark.parametrize("value", [np.nan, np.inf, 1e300])
+    @pytest.mark.parametrize("value", [np.nan, np.inf, 1e300, 1e30])
     def test_queries_must_be_finite(self, build, value):
         queries = embeddings(3).astype("float64")
         queries[1, 2] = value
@@ -223,7 +223,7 @@ class TestBadInput:
         with pytest.raises(tf.errors.InvalidArgumentError, match="must be finite"):
             build(embeddings()).search_tensors(queries, 1)
 
-    @pytest.mark.parametrize("value", [np.nan, -np.inf])
+    @pytest.mark.parametrize("value", [np.nan, -np.inf, 1e30])
     def test_embeddings_must_be_finite(self, build, value):
         gallery = embeddings()
         gallery[[4, 9], 0] = value
@@ -407,12 +407,18 @@ class TestFilter:
         made = index.Exact.build(embeddings(), labels=[i % 6 for i in range(SIZE)])
         with pytest.raises(ValueError, match=r"at most 10, .* the labels \[3\]. Rec"):
             made.search(embeddings(1), k=11, labels=3)
-        with pytest.raises(ValueError, match="at most 0"):
-            made.search(embeddings(1), k=1, labels=["unknown"])
+        for none in (["unknown"], []):
+            with pytest.raises(ValueError, match="`labels` must be .* such as 0. Rece"):
+                made.search(embeddings(1), k=1, labels=none)
 
     def test_needs_labels(self):
         with pytest.raises(ValueError, match="built without `labels`"):
             index.Exact.build(embeddings()).search(embeddings(1), k=1, labels=[3])
+
+
+def test_integers_among_strings_are_refused():
+    with pytest.raises(ValueError, match="`labels` must be all integers or all str"):
+        index.Exact.build(embeddings(2), labels=["x", 3])
 
 
 @pytest.mark.parametrize("bad", ["a\0", "\udc80"])
