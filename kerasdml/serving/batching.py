@@ -10,6 +10,10 @@ import numpy as np
 
 from kerasdml.serving.errors import ServingError
 
+# How long a batcher that is closed waits for the model, in seconds. A call that takes
+# longer hangs, or is one whose client has given up.
+PATIENCE = 2.0
+
 
 class Batcher:
     """Answers requests to a model, those that came together in one call.
@@ -62,12 +66,16 @@ class Batcher:
         return task.future
 
     def close(self):
-        """Answers what waits, then stops. Nothing may be submitted afterwards."""
+        """Answers what waits, then stops. Nothing may be submitted afterwards.
+
+        It waits `PATIENCE` for that; a model that takes longer is left to itself.
+        """
         with self._changed:
             self._closed = True
             self._changed.notify_all()
+        end = _now() + PATIENCE
         for thread in self._threads:
-            thread.join()
+            thread.join(max(0.0, end - _now()))
 
     def _work(self):
         while batch := self._take():
@@ -111,12 +119,13 @@ class Batcher:
     def _answer_together(self, batch):
         """Calls the model once for all tasks; says whether that gave their answers."""
         signature = batch[0].signature
-        inputs = {
-            name: np.concatenate([task.inputs[name] for task in batch])
-            for name in signature.inputs
-        }
         ends = np.cumsum([task.rows for task in batch])
         try:
+            # Memory may run out here already, and the thread must live on.
+            inputs = {
+                name: np.concatenate([task.inputs[name] for task in batch])
+                for name in signature.inputs
+            }
             outputs = self.model.run(signature, inputs)
         except Exception:
             return False  # Whose fault it is shows when each is called alone.

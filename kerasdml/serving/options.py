@@ -3,6 +3,7 @@
 import dataclasses
 import os
 import re
+import ssl
 from collections.abc import Mapping, Sequence
 
 from kerasdml.serving.images import MAX_PIXELS
@@ -40,11 +41,11 @@ class Options:
         token: Secret that requests must bear (`Authorization: Bearer TOKEN`), or None.
             `/healthz` needs none. Without TLS it can be read on the way.
         certificate: PEM file of the server's certificate chain, for TLS, or None.
-        key: PEM file of its private key.
+        key: PEM file of its private key, without a pass phrase.
 
     Raises:
-        ValueError: If one is out of its range or only one of `certificate` and `key`
-            is given.
+        ValueError: If one is out of its range, only one of `certificate` and `key` is
+            given, or they are not what they should be.
 
     Example:
 
@@ -86,6 +87,8 @@ class Options:
                 raise ValueError("`token` must be a word of ASCII characters.")
         if (self.certificate is None) != (self.key is None):
             raise ValueError("`certificate` and `key` must be given together.")
+        if self.certificate is not None:
+            _check_pair(self.certificate, self.key)
 
     def _check(self, name, right, what):
         if not right:
@@ -95,6 +98,19 @@ class Options:
     @property
     def threads(self) -> int:
         return self.batch_threads or os.cpu_count() or 1
+
+
+def _check_pair(certificate, key):
+    try:
+        # An empty pass phrase, as else somebody would be asked for one.
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate, key, password="")
+    except OSError as error:
+        raise ValueError(
+            "`certificate` and `key` must be PEM files of a certificate and of its "
+            f"private key, without a pass phrase. Received: {os.fspath(certificate)} "
+            f"and {os.fspath(key)} ({error})."
+        ) from error
 
 
 def _are_versions(versions):

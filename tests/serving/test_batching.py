@@ -7,7 +7,7 @@ from concurrent import futures
 import numpy as np
 import pytest
 
-from kerasdml.serving import ServingError
+from kerasdml.serving import ServingError, batching
 from kerasdml.serving.batching import Batcher
 from kerasdml.serving.signature import Signature, TensorSpec
 
@@ -153,6 +153,27 @@ def test_close_answers_what_waits(model):
     model.go.set()
     batcher.close()
     assert [future.done() for future in asked] == [True] * 3
+
+
+def test_close_gives_up_on_a_model_that_hangs(model, monkeypatch):
+    monkeypatch.setattr(batching, "PATIENCE", 0.1)
+    batcher = batcher_of(model)
+    asked = batcher.submit(DOUBLE, rows(7))
+    assert model.busy.wait(10)
+    batcher.close()
+    assert not asked.done()
+    model.go.set()
+    assert results([asked]) == [[14]]
+
+
+def test_a_thread_outlives_a_lack_of_memory(model, queued, monkeypatch):
+    def concatenate(arrays):
+        raise MemoryError
+
+    monkeypatch.setattr(np, "concatenate", concatenate)
+    asked = [queued.submit(DOUBLE, rows(v)) for v in (1, 2)]
+    model.go.set()
+    assert results(asked) == [[2], [4]]
 
 
 def test_many_threads_each_get_their_own(model):

@@ -277,6 +277,21 @@ def test_tls(home, certificate):
                 serving.Client(url, server.name, retries=0).status()
 
 
+def test_a_certificate_of_another_key_is_refused_before_anything_is_loaded(
+    certificate, tmp_path
+):
+    key, chain = certificate
+    other = tmp_path / "other.pem"
+    subprocess.run(
+        ["openssl", "genrsa", "-aes256", "-passout", "pass:word", "-out", other],
+        check=True,
+        capture_output=True,
+    )
+    for wrong in (other, chain, tmp_path / "none.pem"):
+        with pytest.raises(ValueError, match="must be PEM files of a certificate and"):
+            serving.start("nowhere", key=wrong, certificate=chain)
+
+
 def ask_http(server, path):
     try:
         with urllib.request.urlopen(server.url + path, timeout=20) as answer:
