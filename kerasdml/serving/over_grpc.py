@@ -134,18 +134,19 @@ class Grpc:
         return {name: to_array(tensor) for name, tensor in answer.outputs.items()}
 
     def _signature(self, name, seconds):
-        if name not in self._signatures:
+        signature = self._signatures.get(name)
+        if signature is None:
             _, signatures = self._served(seconds)
             if name not in signatures:
                 self._call("Predict", seconds, name)  # For the server's own words.
             one = signatures[name]
-            self._signatures[name] = Signature(
+            signature = self._signatures[name] = Signature(
                 name,
                 _specs(one.inputs),
                 _specs(one.outputs),
                 {key: to_array(tensor) for key, tensor in one.defaults.items()},
             )
-        return self._signatures[name]
+        return signature
 
     def _served(self, seconds):
         """The name and version of the model, and its signatures, as protobufs."""

@@ -122,6 +122,8 @@ class Rest:
             while chunk := response.read1(_CHUNK):
                 chunks.append(chunk)
                 socket.settimeout(_left(end))
+            if response.length:  # What `read1` passes over: the server died.
+                raise http.client.IncompleteRead(b"", response.length)
             response.close()  # `read1` leaves it open, and the connection in use.
         except BaseException:
             connection.close()

@@ -277,6 +277,25 @@ def test_a_deadline_covers_an_answer_that_trickles(stranger):
     assert time.monotonic() - start < 2
 
 
+def test_an_answer_that_breaks_off_is_asked_for_again():
+    body = b'{"model_version_status": []}'
+    whole = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
+
+    def answer():
+        for reply in (whole[:-4], whole):
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(2**16)
+                connection.sendall(reply)
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=answer)
+        thread.start()
+        url = f"http://127.0.0.1:{server.getsockname()[1]}"
+        assert Client(url, "m").status() == {"model_version_status": []}
+        thread.join()
+
+
 @pytest.mark.parametrize(
     "status, body", [(502, b"<html>Bad gateway"), (200, b"hello"), (500, b"[1]")]
 )
