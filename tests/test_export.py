@@ -331,6 +331,35 @@ class TestWarmupRequests:
         assert not list(tmp_path.iterdir())
 
 
+def test_shards_on_servers_of_their_own_answer_as_one_index(
+    embedder, gallery, exact, tmp_path
+):
+    parts = [
+        index.Exact.build(gallery[rows], exact.ids[rows], exact.labels[rows])
+        for rows in (slice(0, 12), slice(12, SIZE))
+    ]
+    paths = [tmp_path / "first", tmp_path / "second"]
+    for path, part in zip(paths, parts, strict=True):
+        export.saved_model(embedder, path, index=part, k=K)
+    expected = zip(*(x.tolist() for x in exact.search(gallery, k=K)), strict=True)
+    with serving.start(paths[0]) as first, serving.start(paths[1]) as second:
+        clients = [
+            serving.Client(first.url, first.name, timeout=20),
+            serving.Client(second.grpc_url, second.name, timeout=20),
+        ]
+        with serving.ShardedClient(clients, timeout=20) as sharded:
+            found = sharded.search_embeddings(gallery)
+            assert not found.partial
+            for row, (scores, ids) in zip(found.neighbours, expected, strict=True):
+                assert [neighbour.id for neighbour in row] == ids
+                found_scores = [neighbour.score for neighbour in row]
+                np.testing.assert_allclose(found_scores, scores, rtol=1e-6)
+            second.stop()
+            found = sharded.search(png(images()[:2]), k=2)
+            assert list(found.missing) == [second.grpc_url]
+            assert [row[0].id for row in found.neighbours] == exact.ids[:2].tolist()
+
+
 class TestItems:
     def test_lie_beside_the_graph(self, exported, exact):
         lines = (exported / "assets.extra/items.jsonl").read_text("utf-8").splitlines()
@@ -344,14 +373,17 @@ class TestItems:
 
     def test_have_what_the_index_has(self, embedder, gallery, tmp_path):
         unlabelled = index.Exact.build(gallery)
-        labelled = index.Exact.build(gallery, labels=["a"] * SIZE)
+        # Half a character, as in names of files that are not UTF-8.
+        labelled = index.Exact.build(
+            gallery, labels=["a"] * SIZE, metadata=["\udc80"] * SIZE
+        )
         bare, half = (
             export.saved_model(embedder, tmp_path, index=one, version=i + 1)
             for i, one in enumerate([unlabelled, labelled])
         )
         assert not (bare / "assets.extra/items.jsonl").exists()
         first, *_ = (half / "assets.extra/items.jsonl").read_text().splitlines()
-        assert json.loads(first) == {"id": 0, "label": "a"}
+        assert json.loads(first) == {"id": 0, "label": "a", "metadata": "\udc80"}
 
 
 def test_embeddings_are_float32_also_of_a_half_precision_embedder(tmp_path):

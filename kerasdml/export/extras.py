@@ -79,10 +79,10 @@ def _write_items(file, index):
         columns["metadata"] = map(json.loads, index.metadata)
     if len(columns) == 1:
         return  # The graph has the ids.
-    with file.open("w", encoding="utf-8") as lines:
+    with file.open("w", encoding="ascii") as lines:
         for item in zip(*columns.values(), strict=True):
             line = dict(zip(columns, item, strict=True))
-            lines.write(json.dumps(line, ensure_ascii=False) + "\n")
+            lines.write(json.dumps(line) + "\n")
 
 
 def _values(module, calibration, k, examples):
