@@ -64,9 +64,16 @@ def loaded(exported):
 
 
 @pytest.fixture(scope="module")
-def client(exported):
-    with serving.start(exported) as server:
-        yield serving.Client(server.url, server.name, timeout=20)
+def server(exported):
+    with serving.start(exported) as running:
+        yield running
+
+
+@pytest.fixture(params=["REST", "gRPC"])
+def client(request, server):
+    url = server.url if request.param == "REST" else server.grpc_url
+    with serving.Client(url, server.name, timeout=20) as client:
+        yield client
 
 
 FRESH = """
@@ -221,6 +228,38 @@ class TestTheServer:
         # Whole or not, a rate is known by its number.
         assert client.match(images, at=0) == client.match(images, at=0.0)
         assert [len(row) for row in client.match(images, at=0)] == [1, 1, 0]
+
+    def test_sends_its_client_no_more_than_k(self, client, monkeypatch):
+        sent, outputs = [], client._transport.outputs
+
+        def watched(*args):
+            found = outputs(*args)
+            sent.append({name: np.shape(rows) for name, rows in found.items()})
+            return found
+
+        monkeypatch.setattr(client._transport, "outputs", watched)
+        images = [png(query) for query in QUERIES]
+        every, matches = client.search(images), client.match(images)
+        for k in (1, 2, 3):
+            assert client.search(images, k=k) == [row[:k] for row in every]
+            assert sent.pop() == {"scores": (2, k), "ids": (2, k)}
+            assert client.search_embeddings(QUERIES, k=k) == [row[:k] for row in every]
+            assert sent.pop() == {"scores": (2, k), "ids": (2, k)}
+            assert client.match(images, k=k) == [row[:k] for row in matches]
+            shapes = {"scores": (2, k), "ids": (2, k), "matches": (2, k)}
+            assert sent.pop() == shapes
+
+    @pytest.mark.parametrize("k", [0, 4])
+    def test_tells_its_client_how_many_there_are(self, client, k):
+        message = f"from 1 to 3, the number .* exported with. Received: k={k}"
+        for ask in (client.search, client.match):
+            with pytest.raises(ValueError, match=message):
+                ask([png(QUERIES[0])], k=k)
+        with serving.ShardedClient([client]) as shards:
+            with pytest.raises(ValueError, match=message):
+                shards.search_embeddings(QUERIES, k=k)
+            found = shards.search_embeddings(QUERIES, k=2).neighbours
+            assert found == client.search_embeddings(QUERIES, k=2)
 
     def test_names_the_cut_points_there_are(self, client):
         known = "best_f1, best_accuracy, equal_error, 0.0, 0.5. Received: 0.25."

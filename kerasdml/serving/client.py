@@ -1,12 +1,14 @@
 """A client for the local server and for TF Serving, without TensorFlow."""
 
 import functools
+import time
 import urllib.parse
 from typing import NamedTuple
 
 import numpy as np
 
 from kerasdml.serving.encoding import encode_images
+from kerasdml.serving.errors import ServingError
 from kerasdml.serving.over_rest import Rest
 from kerasdml.serving.retries import retrying
 
@@ -94,6 +96,7 @@ class Client:
         self._retries = retries
         transport = Rest if parts.scheme.startswith("http") else _grpc()
         self._transport = transport(parts, model, version, label, token, ca)
+        self._known = None  # What `metadata` answered last.
 
     def close(self):
         """Closes the connections that are kept."""
@@ -157,11 +160,16 @@ class Client:
             ValueError: If there is no image, or one is not an image; it is named.
         """
         encoded = encode_images(images)
-        embeddings = self._outputs("embed_encoded", image_bytes=encoded)
+        embeddings = self._outputs("embed_encoded", {"image_bytes": encoded})
         return np.array(embeddings, dtype=np.float32)
 
     def search(self, images, k: int | None = None) -> list[list[Neighbour]]:
         """Finds the nearest items of the index that was exported with the model.
+
+        The server sends no more than `k`, if the model has the signature `search_k`, as
+        those of `export.saved_model` have. The client knows by the model's metadata,
+        which it asks for once, and again where a version has come that differs. Of
+        other models it gives the first `k` that `search` finds.
 
         Args:
             images: As for `embed`.
@@ -175,8 +183,7 @@ class Client:
             ValueError: If `k` is out of range, there is no image, or one is not an
                 image; it is named.
         """
-        found = self._outputs("search", image_bytes=encode_images(images))
-        return self._nearest(found, k)
+        return _neighbours(self._found("search", k, image_bytes=encode_images(images)))
 
     def search_embeddings(self, embeddings, k: int | None = None):
         """As `search`, for embeddings that `embed` gave.
@@ -196,27 +203,28 @@ class Client:
             raise ValueError(
                 f"`embeddings` must be (b, d). Received: {embeddings.shape}."
             )
-        return self._nearest(
-            self._outputs("search_embeddings", embeddings=embeddings), k
-        )
+        return _neighbours(self._found("search_embeddings", k, embeddings=embeddings))
 
-    def match(self, images, at: str | float = "best_f1") -> list[list[Neighbour]]:
+    def match(
+        self, images, at: str | float = "best_f1", k: int | None = None
+    ) -> list[list[Neighbour]]:
         """Finds the items that are similar enough to be of the same class.
 
-        They are the first of those that `search` finds, and so at most as many as the
-        model was exported with.
+        They are the first of those that `search` finds, and so at most `k`.
 
         Args:
             images: As for `embed`.
             at: Which cut-point of the calibration that was exported with the model:
                 "best_f1", "best_accuracy", "equal_error", or a false-match rate.
+            k: As for `search`.
 
         Returns:
             For each image the neighbours that match, nearest first; none if nothing in
             the index does.
 
         Raises:
-            ValueError: If there is no image, or one is not an image; it is named.
+            ValueError: If `k` is out of range, there is no image, or one is not an
+                image; it is named.
 
         Example:
 
@@ -225,8 +233,8 @@ class Client:
         """
         encoded = encode_images(images)
         cut_point = at if isinstance(at, str) else str(float(at))
-        found = self._outputs(
-            "match", image_bytes=encoded, cut_point=[cut_point] * len(encoded)
+        found = self._found(
+            "match", k, image_bytes=encoded, cut_point=[cut_point] * len(encoded)
         )
         return [
             neighbours[: sum(matches)]
@@ -235,23 +243,53 @@ class Client:
             )
         ]
 
-    def _nearest(self, found, k):
-        exported = len(found["scores"][0])
-        k = exported if k is None else k
+    def _found(self, name, k, **inputs):
+        """The outputs of a signature that searches, `k` columns of each."""
+        if k is None:
+            return self._outputs(name, inputs)
+        end = time.monotonic() + self.timeout
+        try:
+            return self._found_first(name, k, inputs, end)
+        except (ServingError, ValueError) as error:
+            if isinstance(error, ServingError) and error.status not in (400, 404):
+                raise
+            # Unless another version has come, of which that is not true.
+            known, self._known = self._known, self._metadata(end)
+            if self._known == known:
+                raise
+            return self._found_first(name, k, inputs, end)
+
+    def _found_first(self, name, k, inputs, end):
+        self._known = known = self._known or self._metadata(end)
+        signatures = known["metadata"]["signature_def"]["signature_def"]
+        if f"{name}_k" in signatures:
+            self._check_k(k, _columns(signatures.get(name)))
+            rows = len(next(iter(inputs.values())))
+            found = self._outputs(f"{name}_k", {**inputs, "k": [k] * rows}, end)
+        else:
+            found = self._outputs(name, inputs, end)
+            self._check_k(k, len(found["scores"][0]))
+        # Longer where the server shared a call with a search for more.
+        return {output: [row[:k] for row in rows] for output, rows in found.items()}
+
+    def _check_k(self, k, exported):
         if not 1 <= k <= exported:
             raise ValueError(
                 f"`k` must be from 1 to {exported}, the number of neighbours that "
                 f"model {self.model!r} was exported with. Received: k={k}."
             )
-        return [neighbours[:k] for neighbours in _neighbours(found)]
 
-    def _outputs(self, signature_name, **inputs):
+    def _metadata(self, end):
+        return self._retrying(self._transport.metadata, end)
+
+    def _outputs(self, signature_name, inputs, end=None):
         return self._retrying(
-            functools.partial(self._transport.outputs, signature_name, inputs)
+            functools.partial(self._transport.outputs, signature_name, inputs), end
         )
 
-    def _retrying(self, call):
-        return retrying(call, self.timeout, self._retries)
+    def _retrying(self, call, end=None):
+        left = self.timeout if end is None else end - time.monotonic()
+        return retrying(call, left, self._retries)
 
 
 def _grpc():
@@ -259,6 +297,11 @@ def _grpc():
     from kerasdml.serving.over_grpc import Grpc
 
     return Grpc
+
+
+def _columns(signature):
+    """How many neighbours a signature gives, by the JSON of its metadata."""
+    return int(signature["outputs"]["scores"]["tensor_shape"]["dim"][1]["size"])
 
 
 def _neighbours(found):

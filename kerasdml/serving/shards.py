@@ -76,7 +76,8 @@ class ShardedClient:
         Args:
             images: As for `Client.embed`.
             k: How many neighbours to give, from 1 to the least number that a part was
-                exported with; default: as many as the parts give.
+                exported with, which sends no more than them; default: as many as the
+                parts give.
 
         Raises:
             ValueError: If an image is none or `k` is out of range.

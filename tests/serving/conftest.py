@@ -57,6 +57,17 @@ class Colours(tf.Module):
     def search(self, image_bytes):
         return self.search_embeddings(self.embed_encoded(image_bytes)["embeddings"])
 
+    @tf.function(
+        input_signature=[
+            tf.TensorSpec((None,), tf.string, "image_bytes"),
+            tf.TensorSpec((None,), tf.int32, "k"),
+        ]
+    )
+    def search_k(self, image_bytes, k):
+        # As in a call that is shared with a search for all.
+        with tf.control_dependencies([tf.debugging.assert_less_equal(k, K)]):
+            return self.search(image_bytes)
+
     @tf.function(input_signature=[tf.TensorSpec((None,), tf.float32, "x")])
     def half_plus_three(self, x):
         return {"y": x / 2 + 3}
@@ -88,7 +99,7 @@ def saved_model(tmp_path_factory):
     path = tmp_path_factory.mktemp("models") / "colours"
     model = Colours()
     names = (
-        "embed embed_uint8 embed_encoded search search_embeddings "
+        "embed embed_uint8 embed_encoded search search_k search_embeddings "
         "half_plus_three scaled pick echo"
     )
     signatures = {name: getattr(model, name) for name in names.split()}

@@ -84,6 +84,74 @@ def test_rejects_a_k_beyond_what_was_exported(client, paint, k):
         client.search([paint(RED)], k=k)
 
 
+class Swapped:
+    """The transport of a server that goes from one version to another.
+
+    A version is how many neighbours its `search` gives, and whether it has `search_k`.
+    """
+
+    def __init__(self, *version):
+        self.version, self.calls = version, []
+
+    def metadata(self, seconds):
+        self.calls.append("metadata")
+        most, takes_k = self.version
+        scores = {"tensor_shape": {"dim": [{"size": "-1"}, {"size": str(most)}]}}
+        signatures = {"search": {"outputs": {"scores": scores}}}
+        if takes_k:
+            signatures["search_k"] = {}
+        return {"metadata": {"signature_def": {"signature_def": signatures}}}
+
+    def outputs(self, name, inputs, seconds):
+        self.calls.append(name)
+        most, takes_k = self.version
+        columns = most
+        if name == "search_k":
+            if not takes_k:
+                raise ServingError(404, "Unknown signature 'search_k'.")
+            if max(inputs["k"]) > most:
+                raise ServingError(400, f"`k` must be from 1 to {most}.")
+            columns = max(inputs["k"])
+        numbers = [list(range(columns)) for _ in inputs["image_bytes"]]
+        return {"ids": numbers, "scores": numbers}
+
+
+@pytest.fixture
+def swapped(offline):
+    offline._transport = Swapped(3, True)
+    return offline, offline._transport
+
+
+def test_the_server_sends_no_more_than_k(swapped, paint):
+    client, transport = swapped
+    for k in (1, 3):
+        assert [len(row) for row in client.search([paint(RED)] * 2, k=k)] == [k, k]
+    client.search([paint(RED)])
+    # The metadata once, and not at all where `k` is not given.
+    assert transport.calls == ["metadata", "search_k", "search_k", "search"]
+
+
+@pytest.mark.parametrize(
+    "version, k, found", [((9, True), 7, 7), ((9, False), 7, 7), ((9, False), 2, 2)]
+)
+def test_a_new_version_may_give_more_or_lack_the_signature(
+    swapped, paint, version, k, found
+):
+    client, transport = swapped
+    client.search([paint(RED)], k=2)
+    transport.version = version
+    assert [len(row) for row in client.search([paint(RED)], k=k)] == [found]
+
+
+@pytest.mark.parametrize("takes_k", [True, False])
+def test_a_new_version_may_give_less(swapped, paint, takes_k):
+    client, transport = swapped
+    client.search([paint(RED)], k=3)
+    transport.version = 2, takes_k
+    with pytest.raises(ValueError, match="from 1 to 2, .* Received: k=3"):
+        client.search([paint(RED)], k=3)
+
+
 def test_labels_are_none_where_the_index_has_none(client, paint, monkeypatch):
     answer = {"ids": [[7, 8]], "scores": [[0.5, 0.25]]}
     monkeypatch.setattr(client._transport, "outputs", lambda *_: answer)

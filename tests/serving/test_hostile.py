@@ -29,9 +29,10 @@ fuzz = settings(
 
 SIGNATURES = [
     *["serving_default", "embed", "embed_uint8", "embed_encoded", "search", "none"],
-    *["search_embeddings", "half_plus_three", "scaled", "pick", "echo"],
+    *["search_k", "search_embeddings", "half_plus_three", "scaled", "pick", "echo"],
 ]
-NAMES = ["image_bytes", "images", "x", "scale", "points", "index", "text", "b64", ".."]
+NAMES = ["image_bytes", "images", "x", "scale", "points", "index", "text", "k", "b64"]
+NAMES += [".."]
 
 PNG = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\x00\x00\x00\x01\x00\x00\x00\x01\x08\x02"
 some_bytes = st.one_of(
