@@ -113,6 +113,8 @@ def app_of(service: Service, on_stop=lambda: None) -> Starlette:
         },
         lifespan=lifespan,
     )
+    # It would send who adds a slash to wherever the request's own Host header says.
+    server.router.redirect_slashes = False
     server.state.service = service
     return server
 
