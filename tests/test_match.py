@@ -268,6 +268,52 @@ class TestTheServer:
         assert caught.value.status == 400
 
 
+class TestMetadata:
+    METADATA = [{"page": 3, "title": "Übersicht"}, None, [1, 2]]
+
+    @pytest.fixture(scope="class")
+    def server(self, tmp_path_factory):
+        gallery = index.Exact.build(
+            GALLERY, IDS, metadata=self.METADATA, similarity="dot"
+        )
+        path = export.saved_model(
+            two_pixels(),
+            tmp_path_factory.mktemp("metadata") / "pixels",
+            index=gallery,
+            k=3,
+            calibration=CALIBRATION,
+            return_metadata=True,
+        )
+        with serving.start(path) as running:
+            yield running
+
+    def test_comes_with_the_neighbours(self, client):
+        images = [png(query) for query in QUERIES]
+        for found in (
+            client.search(images),
+            client.search(images, k=3),
+            client.search_embeddings(QUERIES),
+        ):
+            assert [n.metadata for n in found[0]] == self.METADATA
+            assert [n.metadata for n in found[1]] == [[1, 2], None, self.METADATA[0]]
+        (first,), _ = client.match(images, at="best_accuracy", k=1)
+        assert first == ("east", None, 5, self.METADATA[0])
+
+    def test_is_json_to_others(self, client):
+        row = {"image_bytes": png(QUERIES[0]), "k": 2}
+        rows = [row, {**row, "k": 1}]
+        _, one = client.predict(rows, signature_name="search_k")
+        text, none = one["metadata"]
+        assert json.loads(text) == self.METADATA[0] and none == ""
+
+    def test_must_be_there(self):
+        for gallery, kind in [(None, "none"), (index.Exact.build(GALLERY), "one with")]:
+            with pytest.raises(ValueError, match=f"`metadata`. Received: {kind}"):
+                export.saved_model(
+                    two_pixels(), "unused", index=gallery, k=1, return_metadata=True
+                )
+
+
 class TestBadInput:
     def refuse(self, calibration, message, similarity="dot"):
         gallery = index.Exact.build(GALLERY, similarity=similarity)

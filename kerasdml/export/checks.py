@@ -54,6 +54,15 @@ def check_index(index, embedder, k):
         )
 
 
+def check_metadata(index):
+    if index is None or index.metadata is None:
+        kind = "none" if index is None else "one without"
+        raise ValueError(
+            "`return_metadata` needs an `index` that was built with `metadata`. "
+            f"Received: {kind}."
+        )
+
+
 def check_calibration(calibration, index):
     if not isinstance(calibration, Calibration):
         raise ValueError(

@@ -4,7 +4,7 @@ import numpy as np
 import tensorflow as tf
 
 
-def servable(embedder, index, k, calibration):
+def servable(embedder, index, k, calibration, return_metadata):
     """The module that is saved; its functions are what a loaded model can do.
 
     Args:
@@ -12,6 +12,7 @@ def servable(embedder, index, k, calibration):
         index: Index of its embeddings, or None.
         k: Neighbours of a search that is not told how many.
         calibration: `Calibration` of the index's similarity, or None.
+        return_metadata: Whether searches give the metadata of neighbours too.
     """
     images = embedder.inputs[0]
     module = tf.Module()
@@ -24,6 +25,7 @@ def servable(embedder, index, k, calibration):
         module.index = index
         module.ids = _table(index.ids)
         module.labels = None if index.labels is None else _table(index.labels)
+        module.metadata = _table(index.metadata) if return_metadata else None
         module.search_embeddings = _search_embeddings(module, k)
         module.search = _search(module)
     if calibration is not None:
@@ -79,6 +81,8 @@ def _search_embeddings(module, most):
         found = {"scores": scores, "ids": tf.gather(module.ids, positions)}
         if module.labels is not None:
             found["labels"] = tf.gather(module.labels, positions)
+        if module.metadata is not None:
+            found["metadata"] = tf.gather(module.metadata, positions)
         return found if k is None else _first(found, k, most)
 
     return search_embeddings

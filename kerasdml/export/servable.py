@@ -24,6 +24,7 @@ def saved_model(
     k: int = 10,
     calibration: Calibration | None = None,
     examples: Sequence[str | os.PathLike | bytes] | None = None,
+    return_metadata: bool = False,
 ) -> pathlib.Path:
     """Writes a servable SavedModel: images, files or embeddings in, neighbours out.
 
@@ -77,6 +78,9 @@ def saved_model(
             the similarity of the index, or None.
         examples: JPEG or PNG files, paths or bytes, as the server will get them, and
             as many as in its usual request; None for one grey image.
+        return_metadata: Whether each signature that searches has one more output,
+            `metadata (b, k)`: the JSON texts of the neighbours. Without it metadata
+            lies in `items.jsonl` alone, and answers are shorter.
 
     Returns:
         The `pathlib.Path` of the version, `<path>/<version>`.
@@ -85,9 +89,9 @@ def saved_model(
         FileExistsError: If that version exists. Nothing is overwritten.
         RuntimeError: If the backend of Keras is not TensorFlow.
         ValueError: If `version` is not a positive integer, if the embedder does not
-            map images of a fixed size to `(b, d)`, if `index`, `k` or `calibration`
-            or `examples` do not fit, or if another embedder is known to have made the
-            index.
+            map images of a fixed size to `(b, d)`, if `index`, `k`, `calibration` or
+            `examples` do not fit, if there is no metadata to return, or if another
+            embedder is known to have made the index.
 
     Example:
 
@@ -102,10 +106,12 @@ def saved_model(
         checks.check_index(index, embedder, k)
     if calibration is not None:
         checks.check_calibration(calibration, index)
+    if return_metadata:
+        checks.check_metadata(index)
     target = pathlib.Path(path) / str(version)
     checks.check_free(target)
     examples = read_examples(examples, embedder.inputs[0].shape[1:])
-    module = servable(embedder, index, k, calibration)
+    module = servable(embedder, index, k, calibration, return_metadata)
     options = tf.saved_model.SaveOptions(
         namespace_whitelist=[] if index is None else list(index.op_namespaces)
     )

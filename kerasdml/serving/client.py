@@ -1,6 +1,7 @@
 """A client for the local server and for TF Serving, without TensorFlow."""
 
 import functools
+import json
 import time
 import urllib.parse
 from typing import NamedTuple
@@ -20,11 +21,14 @@ class Neighbour(NamedTuple):
         id: Of the item in the index, as it was given when the index was built.
         label: Of the item, None if the index has no labels.
         score: Similarity to the query; larger is closer.
+        metadata: Of the item, what was stored with it; None if the model was exported
+            without `return_metadata`.
     """
 
     id: int | str
     label: int | str | None
     score: float
+    metadata: object = None
 
 
 class Client:
@@ -263,7 +267,7 @@ class Client:
         self._known = known = self._known or self._metadata(end)
         signatures = known["metadata"]["signature_def"]["signature_def"]
         if f"{name}_k" in signatures:
-            self._check_k(k, _columns(signatures.get(name)))
+            self._check_k(k, _columns(signatures[name]))
             rows = len(next(iter(inputs.values())))
             found = self._outputs(f"{name}_k", {**inputs, "k": [k] * rows}, end)
         else:
@@ -309,6 +313,10 @@ def _neighbours(found):
     # Lists from REST, arrays from gRPC, to the same numbers and texts.
     found = {name: np.asarray(rows).tolist() for name, rows in found.items()}
     ids, scores = found["ids"], found["scores"]
-    labels = found.get("labels", [[None] * len(row) for row in ids])
-    rows = zip(ids, labels, scores, strict=True)
+    nothing = [[None] * len(row) for row in ids]
+    labels = found.get("labels", nothing)
+    metadata = nothing
+    if "metadata" in found:
+        metadata = [[json.loads(text) for text in row] for row in found["metadata"]]
+    rows = zip(ids, labels, scores, metadata, strict=True)
     return [[Neighbour(*item) for item in zip(*row, strict=True)] for row in rows]
