@@ -21,6 +21,7 @@ jax = ["jax>=0.4.30"]
 cars = ["scipy"]  # MATLAB files
 tfds = ["tensorflow-datasets"]
 onnx = ["tf2onnx>=1.17", "onnxruntime"]
+beam = ["apache-beam>=2.77"]
 report = ["scikit-learn"]  # maps
 bench = ["torch", "pytorch-metric-learning", "faiss-cpu", "hnswlib"]
 
@@ -53,6 +54,7 @@ setup(
         "cars": cars,
         "tfds": tfds,
         "onnx": onnx,
+        "beam": beam,
         "report": report,
         "bench": bench,
         "dev": [
@@ -60,6 +62,7 @@ setup(
             *jax,
             *cars,
             *onnx,
+            *beam,
             *report,
             "pytest>=8",
             "pytest-xdist",

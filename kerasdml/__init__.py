@@ -9,6 +9,7 @@ import importlib
 from kerasdml.version import __version__
 
 _PACKAGES = (
+    "bulk",
     "callbacks",
     "data",
     "deploy",

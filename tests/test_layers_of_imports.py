@@ -16,7 +16,7 @@ LEVELS = [
     {"models", "data"},
     {"callbacks", "export", "reports"},
     {"zoo", "serving"},
-    {"deploy"},
+    {"bulk", "deploy"},
     {"cli"},
 ]
 LEVEL = {name: level for level, names in enumerate(LEVELS) for name in names}

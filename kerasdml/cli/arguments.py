@@ -20,10 +20,10 @@ def add_option(parser, flag, default, help, choices=None):
     )
 
 
-def add_model_and_data(parser, split):
+def add_model_and_data(parser, split, **data):
     """Adds MODEL, DATA, and which part of it to take; `split` by default."""
     parser.add_argument("model", metavar="MODEL", help=MODEL)
-    parser.add_argument("data", metavar="DATA", help=DATA)
+    parser.add_argument("data", **{"metavar": "DATA", "help": DATA, **data})
     parts = ("test", "train", "all")
     add_option(parser, "--split", split, "classes to take", choices=parts)
     add_test_fraction(parser)

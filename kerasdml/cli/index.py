@@ -19,7 +19,8 @@ def add_arguments(parser):
         "embeddings",
         metavar="EMBEDDINGS.npz",
         nargs="+",
-        help="arrays embeddings, and if wanted ids, labels and metadata (JSON texts)",
+        help="arrays embeddings, and if wanted ids, labels, metadata (JSON texts) and "
+        "embedder (a fingerprint)",
     )
     parser.add_argument("--out", metavar="DIR", required=True, help="to write")
     add_option(
@@ -71,7 +72,8 @@ def run(args):
     from kerasdml import index
 
     if args.sharded:
-        built = index.Sharded([_built(args, table) for table in tables])
+        filled = [table for table in tables if len(table["embeddings"])]
+        built = index.Sharded([_built(args, table) for table in filled])
     else:
         built = _built(args, _joined(tables))
     built.save(out, version=args.version)
@@ -113,6 +115,8 @@ def _tables(paths):
                 f"{path} must have the arrays that {paths[0]} has, "
                 f"{', '.join(tables[0])}. Received: {', '.join(table)}."
             )
+        if table.get("embedder") != tables[0].get("embedder"):
+            raise ValueError(f"{path} is of another embedder than {paths[0]}.")
     for table in tables:
         rows = len(table["embeddings"])
         table.setdefault("ids", np.arange(first, first + rows))
@@ -126,7 +130,9 @@ def _joined(tables):
     joined = {}
     for name, first in tables[0].items():
         columns = [table[name] for table in tables]
-        if isinstance(first, list):
+        if name == "embedder":
+            joined[name] = first
+        elif isinstance(first, list):
             joined[name] = list(itertools.chain(*columns))
         else:
             joined[name] = np.concatenate(columns)
@@ -145,6 +151,8 @@ def _read(path):
             )
         names = ("embeddings", "ids", "labels")
         read = {name: arrays[name] for name in names if name in arrays}
+        if "embedder" in arrays:
+            read["embedder"] = str(arrays["embedder"])
         if "metadata" in arrays:
             read["metadata"] = [json.loads(text) for text in arrays["metadata"]]
         return read

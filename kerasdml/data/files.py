@@ -25,7 +25,12 @@ def channels_of(paths) -> int:
 
 def load(path, size, channels):
     """Reads one image as float32 `(*size, channels)`, 0 … 255, with antialiasing."""
-    image = _decode(path, channels)
+    return from_bytes(tf.io.read_file(path), size, channels)
+
+
+def from_bytes(content, size, channels):
+    """Does what `load` does with the content of a file."""
+    image = tf.io.decode_image(content, channels=channels, expand_animations=False)
     image = tf.image.resize(image, size, antialias=True)
     return tf.ensure_shape(image, (*size, channels))
 

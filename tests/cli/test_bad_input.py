@@ -27,6 +27,23 @@ def test_a_damaged_image_in_the_data_is_named(refuse, photos, embedder, tmp_path
     assert "class4/3.png" in err
 
 
+def test_a_folder_of_embeddings_and_one_file_have_options_of_their_own(
+    refuse, photos, embedder, tmp_path
+):
+    words = ("embed", embedder, photos, "--out")
+    err = refuse(*words, tmp_path / "x.npz", "--shards", 2, "--id-key", "key")
+    assert "--shards, --id-key needs --out FOLDER. Received: --out" in err
+    err = refuse("embed", embedder, "a", "b", "--out", tmp_path / "x.npz")
+    assert "More than one DATA needs --out FOLDER" in err
+    assert "--split and --test-fraction need --out FILE.npz" in refuse(
+        *words, tmp_path / "x", "--split", "test"
+    )
+    assert "--beam needs --runner" in refuse(*words, tmp_path / "x", "--beam", "--a")
+    assert "`shards` must be from 1 to 36, the number of images" in refuse(
+        *words, tmp_path / "x", "--shards", 37
+    )
+
+
 def test_an_image_that_is_none_is_named(refuse, exported, tmp_path):
     (tmp_path / "note.png").write_text("not an image")
     err = refuse("search", exported, tmp_path / "note.png")

@@ -142,6 +142,43 @@ def test_embed_writes_embeddings_class_names_and_paths(photos, embedded, embedde
     np.testing.assert_allclose(embeddings[7], model.predict(image)[0], atol=1e-5)
 
 
+def test_embed_writes_a_folder_of_files_that_is_one_index(
+    photos, embedder, embedded, indexed, tmp_path
+):
+    shown = run("embed", embedder, photos, "--out", tmp_path / "out", "--shards", 5)
+    assert f"{tmp_path / 'out'} has 36 embeddings in 5 files." in shown
+    paths = sorted((tmp_path / "out").glob("*.npz"))
+    run("index", *paths, "--out", tmp_path / "one")
+    run("index", *paths, "--out", tmp_path / "parts", "--sharded")
+    queries = np.load(embedded)["embeddings"]
+    expected = kerasdml.index.load(indexed).search(queries, return_labels=True)
+    model = keras.saving.load_model(embedder)
+    for name in ("one", "parts"):
+        made = kerasdml.index.load(tmp_path / name, embedder=model)
+        scores, ids, labels = made.search(queries, return_labels=True)
+        np.testing.assert_allclose(scores, expected[0], atol=1e-5)
+        assert (ids[:, 0] == expected[1][:, 0]).all()
+        assert (labels[:, 0] == expected[2][:, 0]).all()
+        assert set(made.ids.tolist()) == set(np.load(embedded)["ids"].tolist())
+    for weight in model.weights:
+        weight.assign(weight + 1)
+    with pytest.raises(ValueError, match="of another embedder"):
+        kerasdml.index.load(indexed, embedder=model)
+
+
+def test_embed_leaves_damaged_images_of_a_list_out_if_told(photos, embedder, tmp_path):
+    lines = [f"{photos}/class0/{i}.png" for i in (0, 1, 7)]
+    (tmp_path / "photos.txt").write_text("\n".join(lines))
+    words = ["embed", embedder, tmp_path / "photos.txt", "--out", tmp_path / "out"]
+    shown = run(*words, "--shards", 3, "--skip-damaged")
+    assert "has 2 embeddings in 3 files." in shown
+    assert "1 images could not be read and were left out: " in shown
+    paths = sorted((tmp_path / "out").glob("*.npz"))
+    for more in ([], ["--sharded"]):
+        out = tmp_path / f"index{len(more)}"
+        assert "holds 2 embeddings" in run("index", *paths, "--out", out, *more)
+
+
 def test_the_parts_of_the_data_have_no_class_in_common(photos, embedder, tmp_path):
     found = {}
     for part in ("train", "test"):
