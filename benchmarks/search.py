@@ -77,19 +77,24 @@ def make_data(folder, size):
     size, dim = map(int, size.split("x"))
     rng = np.random.default_rng(0)
     centres = rng.standard_normal((max(1, size // 50), dim), dtype="float32")
-    vectors = centres[rng.integers(len(centres), size=size + 1000)]
-    vectors += 0.8 * rng.standard_normal(vectors.shape, dtype="float32")
-    vectors *= np.arange(1, dim + 1, dtype="float32") ** -0.5
-    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    spread = np.arange(1, dim + 1, dtype="float32") ** -0.5
+    vectors = np.empty((size + 1000, dim), "float32")
+    # In parts, so that little more than the collection is in memory.
+    for part in np.array_split(vectors, 1 + size // 100_000):
+        rng.standard_normal(dtype="float32", out=part)
+        part *= 0.8
+        part += centres[rng.integers(len(centres), size=len(part))]
+        part *= spread
+        part /= np.linalg.norm(part, axis=1, keepdims=True)
     gallery, queries = vectors[:size], vectors[size:]
-    truth = np.concatenate(
-        [
-            np.argpartition(-(queries[i : i + 100] @ gallery.T), K, axis=1)[:, :K]
-            for i in range(0, len(queries), 100)
-        ]
-    )
+    truth = np.stack([nearest(gallery, query) for query in queries])
     for name, array in (("gallery", gallery), ("queries", queries), ("truth", truth)):
         np.save(folder / f"{name}.npy", array)
+
+
+def nearest(gallery, query):
+    """`(K,)` rows of the largest products with a query."""
+    return np.argpartition(-(gallery @ query), K)[:K].copy()
 
 
 def measured(name, folder):

@@ -121,6 +121,7 @@ def plan(shard, latencies, client_ms, size, args):
         "machines": machines,
         "price_hour": round(machines * args.price, 2),
         "client_ms": round(float(client), 1),
+        "client_cores": round(args.qps * float(client) / 1e3),
         "all_p50_ms": round(float(p50), 1),
         "all_p99_ms": round(float(p99), 1),
     }
