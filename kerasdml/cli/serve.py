@@ -40,7 +40,7 @@ def add_arguments(parser):
     )
     for flag, what in [
         ("--poll", "seconds between looks for new versions"),
-        ("--batch-size", "most rows of a call that requests share"),
+        ("--batch-size", "most rows of one call of the model"),
         ("--batch-wait", "seconds that a request may wait for others"),
         ("--queue", "most requests that wait"),
         ("--concurrency", "most predictions under way"),

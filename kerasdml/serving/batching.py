@@ -20,22 +20,28 @@ class Batcher:
 
     Requests to one signature are joined where all its inputs and outputs have a free
     first axis and the rest of their shapes agree. Where a joined call fails, each of
-    its requests is called alone, so nobody pays for another's bad image.
+    its requests is called alone, so nobody pays for another's bad image. A request of
+    more rows than a call may have is answered by several: a few megabytes can hold a
+    hundred thousand tiny images, which would take any memory at once.
 
     Args:
         model: A `ServedModel`, kept in `model`.
-        size: Most rows of a joined call, >= 1.
+        size: Most rows of a call, >= 1; 1 for each request to be one call.
         wait: How long the first of a batch may wait for more, in seconds.
         threads: Calls at a time.
         queue: Most requests that wait.
+        timeout: Seconds after which nobody waits for an answer any more.
         on_batch: Called with the rows of each call.
     """
 
-    def __init__(self, model, size, wait, threads, queue, on_batch=lambda rows: None):
+    def __init__(
+        self, model, size, wait, threads, queue, timeout, on_batch=lambda rows: None
+    ):
         self.model = model
         self._size = size
         self._wait = wait
         self._queue = queue
+        self._timeout = timeout
         self._on_batch = on_batch
         self._waiting = collections.deque()
         self._changed = threading.Condition()
@@ -139,12 +145,46 @@ class Batcher:
 
     def _answer(self, task):
         try:
-            outputs = self.model.run(task.signature, task.inputs)
+            outputs = self._outputs(task)
         except Exception as error:
             task.future.set_exception(error)
         else:
-            self._on_batch(task.rows)
             task.future.set_result(outputs)
+
+    def _outputs(self, task):
+        """What the model gives for one task, in as many calls as its rows take."""
+        if task.key is None or self._size == 1 or task.rows <= self._size:
+            return self._call(task.signature, task.inputs, task.rows)
+        parts = []
+        for start in range(0, task.rows, self._size):
+            if _now() > task.arrived + self._timeout:
+                raise ServingError(504, "Nobody waits for this answer any more.")
+            rows = slice(start, start + self._size)
+            inputs = {name: array[rows] for name, array in task.inputs.items()}
+            count = min(self._size, task.rows - start)
+            parts.append(self._call(task.signature, inputs, count))
+        return _stacked(parts, self._size)
+
+    def _call(self, signature, inputs, rows):
+        outputs = self.model.run(signature, inputs)
+        self._on_batch(rows)
+        return outputs
+
+
+def _stacked(parts, size):
+    """The outputs of several calls as those of one."""
+    stacked = {}
+    for name in parts[0]:
+        arrays = [part[name] for part in parts]
+        if len({array.shape[1:] for array in arrays}) > 1:
+            raise ServingError(
+                400,
+                f"Output `{name}` has rows of several lengths, as where each asks for "
+                f"its own `k`, which a request may have of up to {size} rows. Send "
+                "fewer examples at a time.",
+            )
+        stacked[name] = np.concatenate(arrays)
+    return stacked
 
 
 class _Task(NamedTuple):

@@ -14,7 +14,8 @@ class Options:
     """How a local server serves; `serve`, `start` and `app` take these by name.
 
     Rows of a batch must not depend on one another, as they do not in any signature that
-    `export.saved_model` writes; `batch_size=1` serves other models.
+    `export.saved_model` writes; `batch_size=1` serves other models, each request by one
+    call.
 
     Args:
         versions: Which versions of the directory to serve: "latest", "latest:N" (the
@@ -22,8 +23,8 @@ class Options:
         labels: Names of versions for URLs and requests, as `{"stable": 3}`. These
             versions are served too, whatever `versions` says.
         poll: How often to look for new versions, in seconds, > 0. TF Serving: 1.
-        batch_size: Most rows of one call of the model that are put together from
-            several requests, >= 1. A larger request goes alone.
+        batch_size: Most rows of one call of the model, >= 1. Requests are put together
+            up to it, and a larger one is answered by several calls.
         batch_wait: How long a request may wait for others to share its batch, in
             seconds, >= 0. At 0 only what arrived while the model was busy is put
             together, which costs no latency. TF Serving: 0.001.

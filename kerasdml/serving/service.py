@@ -117,5 +117,6 @@ class Service:
             options.batch_wait,
             options.threads,
             options.queue,
+            options.timeout,
             self.telemetry.batch,
         )

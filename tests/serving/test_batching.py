@@ -39,8 +39,8 @@ class Doubling:
         return {"y": x[:1] if signature is LYING else 2 * x}
 
 
-def batcher_of(model, size=8, wait=0.0, threads=1, queue=100):
-    return Batcher(model, size, wait, threads, queue)
+def batcher_of(model, size=8, wait=0.0, threads=1, queue=100, timeout=60.0):
+    return Batcher(model, size, wait, threads, queue, timeout)
 
 
 @pytest.fixture
@@ -79,7 +79,38 @@ def test_a_call_has_no_more_rows_than_asked(model, queued):
     asked = [queued.submit(DOUBLE, rows(*[1] * count)) for count in (5, 4, 3, 20)]
     model.go.set()
     assert [len(result) for result in results(asked)] == [5, 4, 3, 20]
-    assert [count for _, count in model.calls] == [1, 8, 4, 20]
+    assert [count for _, count in model.calls] == [1, 8, 4, 8, 8, 4]
+
+
+def test_a_large_request_is_one_call_where_rows_may_depend_on_one_another(model):
+    batcher = batcher_of(model, size=1)
+    assert results([batcher.submit(DOUBLE, rows(1, 2, 3))]) == [[2, 4, 6]]
+    assert model.calls == [("double", 3)]
+    batcher.close()
+
+
+def test_a_large_request_ends_when_nobody_waits_for_it(model):
+    batcher = batcher_of(model, size=2, timeout=0.1)
+    asked = batcher.submit(DOUBLE, rows(7, 7, 1, 2, 3))
+    assert model.busy.wait(10)
+    time.sleep(0.2)
+    model.go.set()
+    with pytest.raises(ServingError, match="Nobody waits"):
+        asked.result(10)
+    assert model.calls == [("double", 2)]
+    batcher.close()
+
+
+def test_a_large_request_must_have_rows_of_one_length(model, monkeypatch):
+    def run(signature, inputs):
+        return {"y": np.ones((len(inputs["x"]), int(inputs["x"].max())))}
+
+    monkeypatch.setattr(model, "run", run)
+    batcher = batcher_of(model, size=2)
+    assert batcher.submit(DOUBLE, rows(1, 3, 3, 2)).result(10)["y"].shape == (4, 3)
+    with pytest.raises(ServingError, match="`y` has rows of several .* up to 2 rows"):
+        batcher.submit(DOUBLE, rows(1, 3, 2)).result(10)
+    batcher.close()
 
 
 def test_only_what_fits_together_is_joined(model, queued):
