@@ -203,9 +203,15 @@ class Index(tf.Module, abc.ABC):
             FileExistsError: If that version exists, or without `version`, if `path`
                 holds an index that this one does not come from. Nothing is
                 overwritten.
-            ValueError: If `version` is not a positive integer.
+            ValueError: If `version` is not a positive integer, or `path` is itself a
+                version of an index.
         """
         path = pathlib.Path(path)
+        if (path / files.MANIFEST).exists():
+            raise ValueError(
+                f"{str(path)!r} is a version of an index. Save to the directory that "
+                f"holds its versions, {str(path.parent)!r}."
+            )
         with files.only_writer(path):
             target = path / str(self._next_version(path, version))
             with files.new_directory(target) as draft:
@@ -280,13 +286,16 @@ class Index(tf.Module, abc.ABC):
     def _in_chunks(self, nearest, queries, k):
         scores = np.empty((len(queries), k), "float32")
         positions = np.empty((len(queries), k), "int64")
-        # Similarities of a block of rows, and the rows that are scored again.
-        at_once = min(self.size, block_rows(self.dim)) + 2 * (2 * k + 64) * self.dim
-        chunk = max(1, _NUMBERS_AT_ONCE // at_once)
+        chunk = max(1, _NUMBERS_AT_ONCE // self._numbers_of_a_query(k))
         for start in range(0, len(queries), chunk):
             rows = slice(start, start + chunk)
             scores[rows], positions[rows] = nearest(tf.constant(queries[rows]))
         return scores, positions
+
+    def _numbers_of_a_query(self, k):
+        """How many float32 numbers a search holds for each query."""
+        # Similarities of a block of rows, and the rows that are scored again.
+        return min(self.size, block_rows(self.dim)) + 2 * (2 * k + 64) * self.dim
 
     def _compiled(self, k):
         """A graph of the search for `k` neighbours; kept until the index changes."""

@@ -234,9 +234,20 @@ class Scann(TableIndex):
         }
 
     def _candidates(self, queries, k):
-        k = min(self._rows, k + self._widening())
-        found, _ = self._found(queries, k, self.leaves_to_search, self.reorder)
+        more = min(self._rows - k, self._widening())
+        found, _ = self._found(
+            queries, k, self.leaves_to_search, self.reorder, more=more
+        )
+        if self._removed is not None:
+            # The first k that are left: only their float32 embeddings are then read.
+            rank = tf.range(k + more)
+            rank = tf.where(take(self._removed, found), rank + k + more, rank)
+            _, first = tf.math.top_k(-rank, k)
+            found = tf.gather(found, first, batch_dims=1)
         return tf.ensure_shape(found, (None, k))
+
+    def _numbers_of_a_query(self, k):
+        return super()._numbers_of_a_query(k) + 4 * self._widening()
 
     def _nearest_rows(self, queries, k):
         if self.similarity == "euclidean" or self._changed():
@@ -245,12 +256,16 @@ class Scann(TableIndex):
         rows, scores = self._found(queries, k, self.leaves_to_search, self.reorder)
         return scores, rows
 
-    def _found(self, queries, k, leaves_to_search, reorder):
-        """`(rows, scores)`, each `(q, k)`, as ScaNN finds them with some settings."""
-        candidates = min(self._rows, max(k, reorder, math.ceil(reorder * k / 10)))
+    def _found(self, queries, k, leaves_to_search, reorder, more=0):
+        """`(rows, scores)`, as ScaNN finds them with some settings, nearest first.
+
+        Each `(q, k + more)`, where `more` is the number that may turn out to be gone.
+        """
+        candidates = max(k, reorder, math.ceil(reorder * k / 10)) + more
+        k += more
         leaves = max(leaves_to_search, self._leaves_for(k)) if self.leaves else None
         return self._live_searcher().search_batched_parallel(
-            queries, k, candidates, leaves
+            queries, k, min(self._rows, candidates), leaves
         )
 
     def _vectors(self, rows):

@@ -142,6 +142,9 @@ class Sharded(Index):
     def _offsets(self):
         return np.cumsum([0, *(part.size for part in self.parts[:-1])]).tolist()
 
+    def _numbers_of_a_query(self, k):
+        return max(part._numbers_of_a_query(k) for part in self.parts)
+
     def _nearest(self, queries, k):
         columns = []
         for part, offset in zip(self.parts, self._offsets(), strict=True):

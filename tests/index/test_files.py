@@ -85,6 +85,11 @@ class TestVersions:
             with pytest.raises(ValueError, match="positive integer. Received"):
                 other.save(path, version=bad)
 
+    def test_hold_no_versions_of_their_own(self, path):
+        with pytest.raises(ValueError, match="is a version of an index. Save to the d"):
+            index.load(path / "1").save(path / "1")
+        assert index.versions(path / "1") == []
+
     def test_of_two_writers_lose_nothing(self, path):
         one, other = index.load(path), index.load(path)
         one.add(embeddings(1, seed=1), [40], labels=[0])

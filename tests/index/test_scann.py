@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from kerasdml import index
-from kerasdml.index import tuning
+from kerasdml.index import table, tuning
 
 pytestmark = pytest.mark.scann
 
@@ -81,6 +81,28 @@ def test_a_wider_search_finds_more():
     )
     found_by_narrow = recall(narrow.search(queries, k=10)[1], truth)
     assert found_by_narrow < recall(wide.search(queries, k=10)[1], truth)
+
+
+@pytest.mark.parametrize("similarity", ["cosine", "euclidean"])
+def test_what_was_removed_costs_no_reading_of_embeddings(monkeypatch, similarity):
+    gallery, queries = clusters(2000), clusters(20, seed=1)
+    everywhere = {"leaves": 20, "leaves_to_search": 20, "reorder": 2000}
+    made = index.Scann.build(gallery, similarity=similarity, **everywhere)
+    # Of one query all the nearest, so that a search must look beyond them.
+    made.remove(made.search(queries[:1], k=900)[1][0])
+    score, read = table.exact_scores, []
+
+    def exact_scores(queries, rows, similarity):
+        read.append(rows.shape[1])
+        return score(queries, rows, similarity)
+
+    monkeypatch.setattr(table, "exact_scores", exact_scores)
+    scores, ids = made.search(queries, k=10)
+    assert read == [10]
+    left = index.Exact.build(gallery[made.ids], made.ids, similarity=similarity)
+    expected_scores, expected = left.search(queries, k=10)
+    assert (ids == expected).all()
+    np.testing.assert_allclose(scores, expected_scores, rtol=1e-5)
 
 
 @pytest.mark.parametrize(
