@@ -4,6 +4,7 @@ import contextlib
 import gc
 import logging
 import threading
+import traceback
 from typing import NamedTuple
 
 from kerasdml.serving.errors import ServingError
@@ -158,6 +159,7 @@ class LiveModel:
         try:
             served = self._load(version)
         except Exception as error:
+            _let_go(error)
             self._failed[number] = looks, error
             self._tell(VersionState(number, "END", _code(error), str(error)))
             _log.warning("Version %d of %r: %s", number, self.name, error)
@@ -229,6 +231,14 @@ class _Lent:
     def __init__(self, served):
         self.served = served
         self.leases = 0
+
+
+def _let_go(error):
+    """Frees what functions had in hand when they failed, such as a whole model."""
+    while error is not None:
+        traceback.clear_frames(error.__traceback__)
+        error = error.__cause__ or error.__context__
+    gc.collect()  # What TensorFlow loads holds itself in cycles.
 
 
 def _looks(path):

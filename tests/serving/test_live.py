@@ -3,6 +3,7 @@
 import shutil
 import threading
 import time
+import weakref
 
 import pytest
 
@@ -93,6 +94,26 @@ def test_a_corrupt_version_is_refused_until_its_files_change(home):
     put(home, 2, "mended!")
     model.refresh()
     assert model.numbers == [2]
+
+
+def test_nothing_is_kept_of_a_version_that_was_refused(home):
+    loaded = []
+
+    def load(version):
+        model = Loaded(version)
+        if version.number == 2:
+            loaded.append(weakref.ref(model))
+            try:
+                raise ValueError(model.number)
+            except ValueError as error:
+                raise RuntimeError("does not answer") from error
+        return model
+
+    model = live(home, load=load)
+    put(home, 2)
+    model.refresh()
+    assert states(model) == {1: "AVAILABLE", 2: "END"}
+    assert [alive() for alive in loaded] == [None]
 
 
 def test_the_next_newest_stands_in_at_the_start(home):
