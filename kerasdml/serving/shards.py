@@ -41,7 +41,8 @@ class ShardedClient:
         shards: A `Client` for each part, in their order.
         embedder: A `Client` that embeds the images once for all parts, which are then
             asked by `search_embeddings`; default: each part embeds them itself.
-        timeout: How long to wait for the parts, in seconds, > 0.
+        timeout: How long a search may take, in seconds, > 0; the parts have what the
+            embedder leaves of it.
 
     Raises:
         ValueError: If there is no part, or `timeout` is not positive.
@@ -69,6 +70,7 @@ class ShardedClient:
         self._embedder = embedder
         self._timeout = timeout
         self._pools = [futures.ThreadPoolExecutor(_THREADS) for _ in self._shards]
+        self._embedding = futures.ThreadPoolExecutor(_THREADS)
 
     def search(self, images, k: int | None = None) -> Found:
         """Finds the nearest items of all parts.
@@ -86,9 +88,8 @@ class ShardedClient:
         """
         end = time.monotonic() + self._timeout
         if self._embedder is not None:
-            return self._search(
-                "search_embeddings", self._embedder.embed(images), k, end
-            )
+            embeddings = self._embedded(images, end)
+            return self._search("search_embeddings", embeddings, k, end)
         return self._search("search", images, k, end)
 
     def search_embeddings(self, embeddings, k: int | None = None) -> Found:
@@ -98,7 +99,7 @@ class ShardedClient:
 
     def close(self):
         """Closes the clients, without waiting for what is under way."""
-        for pool in self._pools:
+        for pool in (*self._pools, self._embedding):
             pool.shutdown(wait=False, cancel_futures=True)
         for shard in self._shards:
             shard.close()
@@ -108,6 +109,17 @@ class ShardedClient:
 
     def __exit__(self, *exception):
         self.close()
+
+    def _embedded(self, images, end):
+        asked = self._embedding.submit(self._embedder.embed, images)
+        futures.wait([asked], max(end - time.monotonic(), 0))
+        if not asked.done():
+            asked.cancel()
+            raise TimeoutError(
+                f"{self._embedder.url} did not embed the images within "
+                f"{self._timeout:.3g} seconds."
+            )
+        return asked.result()
 
     def _search(self, method, queries, k, end):
         asked = [

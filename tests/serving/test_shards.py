@@ -101,6 +101,14 @@ def test_images_are_embedded_once_where_there_is_an_embedder(parts):
     assert ids(shards.search([-94], k=1)) == [[6]]
 
 
+def test_an_embedder_that_is_slow_is_an_error(parts):
+    slow, release = Part("e", []), threading.Event()
+    slow.embed = lambda images: release.wait(10)
+    with pytest.raises(TimeoutError, match="e did not embed the images within 0.2 s"):
+        ShardedClient(parts, embedder=slow, timeout=0.2).search([6])
+    release.set()
+
+
 def test_close_closes_the_clients(parts):
     with ShardedClient(parts):
         pass
