@@ -16,6 +16,9 @@ MAX_PIXELS = 2**26
 # Huffman tables, a reserved one and arithmetic conditioning.
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _START_OF_SCAN = 0xDA
+# Markers without a length, and 0, which is none. Decoders pass over them, and so would
+# read on where a length taken from what follows does not lead: at another size.
+_ALONE = frozenset({0x00, 0x01, *range(0xD0, 0xDA)})
 
 
 def check_image(data: bytes, max_pixels: int = MAX_PIXELS):
@@ -68,7 +71,7 @@ def _jpeg_size(data):
             at += 1
         elif marker in _FRAMES:
             return struct.unpack(">HH", data[at + 5 : at + 9])
-        elif marker == _START_OF_SCAN:
+        elif marker == _START_OF_SCAN or marker in _ALONE:
             break
         else:
             at += 2 + struct.unpack(">H", data[at + 2 : at + 4])[0]

@@ -61,6 +61,18 @@ def test_refuses_what_is_not_an_image_to_decode(data, message):
         check_image(data)
 
 
+@pytest.mark.parametrize("marker", [0x00, 0x01, 0xD0, 0xD7, 0xD9])
+def test_a_jpeg_cannot_hide_its_size_from_us(marker):
+    frame = b"\xff\xc0\x00\x11\x08\x00\x01\x00\x01\x03" + b"\x01\x22\x00" * 3
+    comment = b"\xff\xfe" + struct.pack(">H", 2 + len(frame)) + frame
+    # To a decoder a comment; to who takes 6 for a length, a frame of one pixel.
+    hidden = b"\xff" + bytes([marker]) + struct.pack(">H", 6) + comment
+    whole = encoded("JPEG")
+    assert image_size(whole[:2] + comment + whole[2:]) == (17, 31)
+    with pytest.raises(ValueError, match="JPEG file without its header"):
+        check_image(whole[:2] + hidden + whole[2:])
+
+
 def test_the_limit_is_inclusive():
     check_image(png_header(8, 4), max_pixels=32)
     with pytest.raises(ValueError, match="between 1 and 31 pixels. Received: 4 x 8"):
