@@ -331,6 +331,23 @@ class TestWarmupRequests:
         assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("kind", ["Exact", "Scann"])
+def test_an_index_with_changes_is_exported_as_it_is(embedder, gallery, tmp_path, kind):
+    if kind == "Scann":
+        pytest.importorskip("scann", reason="needs scann (Linux x86-64)")
+    getattr(index, kind).build(gallery, range(SIZE)).save(tmp_path / "index")
+    made = index.load(tmp_path / "index", mmap=True)
+    made.add(-gallery[:3], [100, 101, 102])
+    made.update(gallery[7:9] + gallery[9:11], [1, 100])
+    made.remove([0, 101])
+    path = export.saved_model(embedder, tmp_path / "model", index=made, k=K)
+    loaded = tf.saved_model.load(path)  # Its functions die with it.
+    found = loaded.search_embeddings(tf.constant(gallery))
+    scores, ids = made.search(gallery, k=K)
+    assert (found["ids"].numpy() == ids).all()
+    np.testing.assert_allclose(found["scores"], scores, rtol=1e-6)
+
+
 def test_shards_on_servers_of_their_own_answer_as_one_index(
     embedder, gallery, exact, tmp_path
 ):
