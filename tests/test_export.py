@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import shutil
 import subprocess
 import sys
 
@@ -375,6 +376,21 @@ def test_shards_on_servers_of_their_own_answer_as_one_index(
             found = sharded.search(png(images()[:2]), k=2)
             assert list(found.missing) == [second.grpc_url]
             assert [row[0].id for row in found.neighbours] == exact.ids[:2].tolist()
+
+
+@pytest.mark.parametrize("name", ["saved_model.pb", "variables/variables.index"])
+def test_a_flipped_bit_of_any_file_is_noticed(exported, tmp_path, name):
+    version = tmp_path / "model/1"
+    shutil.copytree(exported, version)
+    (version / "assets.extra/tf_serving_warmup_requests").write_bytes(b"")
+    with serving.start(version.parent) as server:
+        assert server.name == "model", "requests may be others"
+    for at in (10, -10):
+        data = bytearray((exported / name).read_bytes())
+        data[at] ^= 1
+        (version / name).write_bytes(data)
+        with pytest.raises(ValueError, match=f"{name} was changed since it was expo"):
+            serving.start(version.parent)
 
 
 class TestItems:

@@ -7,9 +7,13 @@ import pathlib
 import numpy as np
 import tensorflow as tf
 
+from kerasdml.index.files import sha256
+
 # For readers that have no TensorFlow.
 CALIBRATION = "assets.extra/calibration.json"
 ITEMS = "assets.extra/items.jsonl"
+# Name to SHA-256 of each file of the version but those beside the graph.
+HASHES = "assets.extra/sha256.json"
 
 # Where TensorFlow Serving looks for them.
 REQUESTS = "assets.extra/tf_serving_warmup_requests"
@@ -59,6 +63,13 @@ def write_extras(directory, module, functions, index, calibration, k, examples):
         examples: What `read_examples` returned.
     """
     (directory / REQUESTS).parent.mkdir()
+    # Files beside the graph may change, such as requests of one's own.
+    hashes = {
+        str(file.relative_to(directory)): sha256(file)
+        for file in sorted(directory.rglob("*"))
+        if file.is_file()
+    }
+    (directory / HASHES).write_text(json.dumps(hashes, indent=2) + "\n")
     if calibration is not None:
         text = calibration.to_json() + "\n"
         (directory / CALIBRATION).write_text(text, encoding="utf-8")

@@ -59,10 +59,11 @@ def saved_model(
     false-match rate as "0.001". They decide as `Calibration.match` does. The whole
     calibration lies in `assets.extra/calibration.json`.
 
-    Two more files lie in `assets.extra/`. `tf_serving_warmup_requests` holds a request
-    to each signature, made of `examples`; a server sends them to itself before it lets
-    a version answer. `items.jsonl`, if the index has labels or metadata, has a line of
-    JSON for each of its items: `id`, `label`, `metadata`.
+    More files lie in `assets.extra/`. `tf_serving_warmup_requests` holds a request to
+    each signature, made of `examples`; a server sends them to itself before it lets a
+    version answer. `items.jsonl`, if the index has labels or metadata, has a line of
+    JSON for each of its items: `id`, `label`, `metadata`. By `sha256.json` the local
+    server tells a damaged version.
 
     Loading needs TensorFlow alone, and for a `Scann` index `import scann` before it.
 

@@ -2,6 +2,7 @@
 
 import copy
 import importlib
+import json
 import re
 
 import numpy as np
@@ -9,6 +10,7 @@ import tensorflow as tf
 from google.protobuf.message import DecodeError
 from tensorflow.core.protobuf import saved_model_pb2
 
+from kerasdml.index.files import sha256
 from kerasdml.serving.errors import ServingError
 from kerasdml.serving.images import MAX_PIXELS, check_image
 from kerasdml.serving.signature import (
@@ -18,6 +20,9 @@ from kerasdml.serving.signature import (
     TensorSpec,
 )
 from kerasdml.serving.versions import Version
+
+# Where `export.saved_model` says what its files are.
+HASHES = "assets.extra/sha256.json"
 
 _HTTP_STATUS = {
     tf.errors.INVALID_ARGUMENT: 400,
@@ -36,10 +41,12 @@ class ServedModel:
 
     Raises:
         ImportError: If it searches with ScaNN and the scann package is not installed.
-        ValueError: If its `saved_model.pb` is damaged.
+        ValueError: If its `saved_model.pb` is damaged, or a file is not what was
+            exported.
     """
 
     def __init__(self, version: Version, max_pixels: int = MAX_PIXELS):
+        _check_files(version.path)
         graph = _read_graph(version.path)
         _import_ops(graph, version.path)
         self.path = version.path
@@ -110,6 +117,22 @@ class ServedModel:
             _check_decodable(_images(inputs))
             raise _serving_error(error) from error
         return {name: tensor.numpy() for name, tensor in outputs.items()}
+
+
+def _check_files(path):
+    """Refuses a version of which a file was damaged, as far as it says what they are.
+
+    TensorFlow itself notices this of variables alone.
+    """
+    listed = path / HASHES
+    if not listed.exists():
+        return
+    for name, expected in json.loads(listed.read_text()).items():
+        if sha256(path / name) != expected:
+            raise ValueError(
+                f"{path / name} was changed since it was exported: its SHA-256 is not "
+                f"that of {HASHES}. Copy or export the version anew."
+            )
 
 
 def _read_graph(path):
