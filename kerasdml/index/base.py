@@ -33,7 +33,8 @@ class Index(tf.Module, abc.ABC):
 
     Make one with `build`, or read one with `load`. Of an `Exact` or `Scann` index,
     `add`, `update` and `remove` change what is found at once, in memory; `compact`
-    folds changes in; `save` writes a new version of it.
+    folds changes in; `save` writes a new version of it. Threads may search at the same
+    time, but not while one changes the index.
 
     Attributes:
         ids: `(size,)` identifiers, int64 or str, in the order of storage.
@@ -302,15 +303,16 @@ class Index(tf.Module, abc.ABC):
         book, key = self._book, self._key()
         if book.key != key:
             book.compiled, book.key = {}, key
-        if k not in book.compiled:
+        compiled = book.compiled
+        if k not in compiled:
             spec = tf.TensorSpec((None, self.dim), tf.float32)
             function = tf.function(lambda queries: self.search_tensors(queries, k))
             token = SEARCHING_HERE.set(True)
             try:
-                book.compiled[k] = function.get_concrete_function(spec)
+                compiled[k] = function.get_concrete_function(spec)
             finally:
                 SEARCHING_HERE.reset(token)
-        return book.compiled[k]
+        return compiled[k]
 
     def _labelled(self, labels, k):
         """Positions of the items with one of `labels`, at least `k`."""

@@ -10,8 +10,8 @@ import numpy as np
 
 from kerasdml.serving.errors import ServingError
 
-# How long a batcher that is closed waits for the model, in seconds. A call that takes
-# longer hangs, or is one whose client has given up.
+# How long a model that is unloaded is waited for, in seconds. Requests have had their
+# time by then, so a call that takes longer hangs, or its client has given up.
 PATIENCE = 2.0
 
 

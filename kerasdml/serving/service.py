@@ -4,17 +4,13 @@ import contextlib
 import hmac
 import threading
 
-from kerasdml.serving.batching import Batcher
+from kerasdml.serving.batching import PATIENCE, Batcher
 from kerasdml.serving.errors import ServingError
 from kerasdml.serving.live import LiveModel
 from kerasdml.serving.model import ServedModel
 from kerasdml.serving.options import Options
 from kerasdml.serving.telemetry import Telemetry
 from kerasdml.serving.warmup import warm
-
-# How long a model that is unloaded as the server stops may go on, in seconds. Requests
-# have had their time by then.
-PATIENCE = 2.0
 
 
 class Service:
