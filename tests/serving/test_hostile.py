@@ -1,6 +1,6 @@
 """Requests made up by hypothesis: no fault of the server, and the next one is answered.
 
-A few of them here; KERASDML_FUZZ_EXAMPLES=100000 makes it minutes.
+A few of them here; KERASDML_FUZZ_EXAMPLES=4000 makes it minutes.
 """
 
 import base64
