@@ -8,6 +8,7 @@ import sys
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from kerasdml import export
 
@@ -49,7 +50,9 @@ class TestLiteRT:
             (None, 0, 1e-5),
             # Weights of 11 and of 7 bits, and activations of float32.
             ("float16", 1e-6, 2**-9),
-            ("int8", 1e-4, 2**-4),
+            ("dynamic", 1e-4, 2**-4),
+            # And of 8 bits; those of the embeddings are multiples of 2**-7.
+            ("int8", 1e-3, 2**-4),
         ],
     )
     def test_answers_as_keras_does(
@@ -64,14 +67,37 @@ class TestLiteRT:
         assert converted.error == pytest.approx(np.abs(found - expected).max(), 1e-2)
         # Float32 weights alone.
         numbers = sum(np.size(weight) for weight in embedder.get_weights())
-        width = {None: 4, "float16": 2, "int8": 1}[quantize]
+        width = {None: 4, "float16": 2, "dynamic": 1, "int8": 1}[quantize]
         assert converted.path == path and converted.size == path.stat().st_size
         assert numbers * width < converted.size < numbers * width + 8000
         assert [p.name for p in path.parent.iterdir()] == [path.name]
 
+    @pytest.mark.parametrize(
+        "quantize, floats", [("dynamic", {"float32"}), ("int8", set())]
+    )
+    def test_int8_computes_with_integers_and_dynamic_does_not(
+        self, embedder, images, tmp_path, quantize, floats
+    ):
+        path = tmp_path / "embedder.tflite"
+        export.lite_rt(embedder, path, quantize=quantize, images=images)
+        model = tf.lite.Interpreter(str(path))
+        ends = model.get_input_details() + model.get_output_details()
+        assert {end["dtype"] for end in ends} == {np.float32}
+        inside = {
+            np.dtype(tensor["dtype"]).name
+            for tensor in model.get_tensor_details()
+            if tensor["index"] not in [end["index"] for end in ends]
+        }
+        assert "int8" in inside and inside & {"float32"} == floats
+
     def test_refuses_other_numbers(self, embedder, tmp_path):
-        with pytest.raises(ValueError, match="None, 'float16' or 'int8'. Received: 'i"):
+        message = "None, 'float16', 'dynamic' or 'int8'. Received: 'int4'"
+        with pytest.raises(ValueError, match=message):
             export.lite_rt(embedder, tmp_path / "a.tflite", quantize="int4")
+
+    def test_needs_images_to_find_ranges_of_activations(self, embedder, tmp_path):
+        with pytest.raises(ValueError, match="'int8'` needs `images`, some 100"):
+            export.lite_rt(embedder, tmp_path / "a.tflite", quantize="int8")
 
 
 class TestOnnx:
@@ -139,7 +165,6 @@ print(json.dumps(embedder.predict(images, verbose=0).tolist()))
 
 def test_an_embedder_that_was_trained_on_jax_is_exported(images, tmp_path):
     pytest.importorskip("jax", reason="needs the extra jax")
-    tf = pytest.importorskip("tensorflow")
     saved = tmp_path / "embedder.keras"
     run = subprocess.run(
         [sys.executable, "-c", TRAIN_ON_JAX, str(saved)],
