@@ -105,19 +105,22 @@ def _neighbours(found, k):
             f"was exported with. Received: {k}."
         )
     plurals = {"id": "ids", "label": "labels", "score": "scores", "match": "matches"}
+    plurals["metadata"] = "metadata"
     names = [name for name, plural in plurals.items() if plural in found]
     outputs = [found[plurals[name]][:, :k].tolist() for name in names]
     return [
         [
-            {name: _plain(x) for name, x in zip(names, item, strict=True)}
+            {name: _plain(name, x) for name, x in zip(names, item, strict=True)}
             for item in zip(*rows, strict=True)
         ]
         for rows in zip(*outputs, strict=True)
     ]
 
 
-def _plain(value):
-    """Text for the bytes that TensorFlow has in its place."""
+def _plain(name, value):
+    """What JSON text says, and text for the bytes that TensorFlow has in its place."""
+    if name == "metadata":
+        return json.loads(value)
     return value.decode() if isinstance(value, bytes) else value
 
 

@@ -1,8 +1,11 @@
 """From a folder of images to its neighbours, one command after the other."""
 
 import json
+import os
 import pathlib
 import re
+import subprocess
+import sys
 
 import keras
 import numpy as np
@@ -376,6 +379,71 @@ def test_export_takes_the_next_version(embedder, tmp_path):
     run("export", embedder, "--out", tmp_path, "--version", "3")
     names = sorted(path.name for path in tmp_path.iterdir())
     assert names == ["3", "7", "8", "notes"]
+
+
+def test_export_gives_metadata_if_asked(photos, embedder, embedded, tmp_path):
+    with np.load(embedded) as arrays:
+        texts = [json.dumps({"row": row}) for row in range(len(arrays["ids"]))]
+        np.savez(tmp_path / "more.npz", **arrays, metadata=texts)
+    run("index", tmp_path / "more.npz", "--out", tmp_path / "index")
+    words = ("--index", tmp_path / "index", "--metadata", "-k", 1)
+    run("export", embedder, *words, "--out", tmp_path / "served")
+    image = photos / "class0/0.png"
+    ((found,),) = (
+        result["neighbours"]
+        for result in json.loads(run("search", tmp_path / "served", image, "--json"))
+    )
+    assert found["metadata"] == {"row": 0} and found["id"] == "class0/0.png"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("lite_rt",), ("lite_rt", "--quantize", "int8"), ("onnx",)],
+)
+def test_export_writes_files_for_devices(photos, embedder, tmp_path, words):
+    if words == ("onnx",):
+        pytest.importorskip("tf2onnx", reason="needs the extra onnx")
+        pytest.importorskip("onnxruntime", reason="needs the extra onnx")
+    out = tmp_path / f"photos.{'onnx' if words == ('onnx',) else 'tflite'}"
+    examples = sorted(photos.glob("*/*.png"))
+    words = (*words, "--examples", *examples, "--out", out)
+    shown = run("export", embedder, "--format", *words)
+    assert f"{out} has {out.stat().st_size:,} bytes. Its embeddings are Ke" in shown
+    shape = kerasdml.zoo.load(str(embedder)).input_shape[1:]
+    assert kerasdml.export.predict(out, np.zeros((2, *shape))).shape == (2, 8)
+
+
+def test_export_refuses_options_of_another_format(embedder, tmp_path, refuse):
+    words = ("export", embedder, "--out", tmp_path / "a.tflite")
+    assert "--quantize is of --format lite_rt" in refuse(*words, "--quantize", "int8")
+    words += ("--format", "lite_rt")
+    assert "--index is of --format saved_m" in refuse(*words, "--index", tmp_path)
+    assert "int8 needs --examples, some 100" in refuse(*words, "--quantize", "int8")
+
+
+def test_export_says_so_where_another_backend_runs(
+    embedder, tmp_path, refuse, monkeypatch
+):
+    monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
+    said = refuse("export", embedder, "--out", tmp_path)
+    assert "needs the TensorFlow backend of Keras. Received: backend 'jax'" in said
+
+
+def test_export_works_where_the_shell_asks_for_jax(embedder, tmp_path):
+    pytest.importorskip("jax", reason="needs the extra jax")
+    run = subprocess.run(
+        [
+            *[sys.executable, "-c", "import kerasdml.cli; exit(kerasdml.cli.main())"],
+            *["export", embedder, "--out", tmp_path],
+        ],
+        env={**os.environ, "KERAS_BACKEND": "jax"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
+    assert f"{tmp_path / '1'} is ready" in run.stdout
+    assert (tmp_path / "1/saved_model.pb").exists()
 
 
 def test_serve_passes_its_arguments_on(monkeypatch, tmp_path):
