@@ -3,6 +3,7 @@
 import json
 import pathlib
 import shutil
+import signal
 import subprocess
 import sys
 
@@ -443,6 +444,24 @@ def test_a_metric_model_is_exported_without_its_proxies(embedder, tmp_path):
     assert [100, DIM] not in shapes
 
 
+# Kills itself when all is written and nothing has got its name.
+KILLED = """
+import os, signal, sys
+import keras
+from kerasdml import export
+
+embedder = keras.saving.load_model(sys.argv[1])
+export.servable.write_extras = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+export.saved_model(embedder, sys.argv[2], version=2)
+"""
+
+
+def used(path):
+    """Bytes that the files of a directory take on a disk of pages of 4096 bytes."""
+    sizes = [file.stat().st_size for file in path.rglob("*") if file.is_file()]
+    return sum(-(-size // 4096) * 4096 for size in sizes)
+
+
 class TestVersions:
     def test_lie_side_by_side(self, embedder, tmp_path):
         for version in (1, 3):
@@ -469,6 +488,56 @@ class TestVersions:
         with pytest.raises(KeyboardInterrupt):
             export.saved_model(embedder, tmp_path)
         assert not list(tmp_path.iterdir())
+
+    def test_are_whole_or_not_there_on_a_full_disk(self, embedder, tmp_path):
+        disk = tmp_path / "disk"
+        disk.mkdir()
+        mounted = ["mount", "-t", "tmpfs", "-o", "size=256k", "none", str(disk)]
+        if subprocess.run(mounted, capture_output=True, check=False).returncode:
+            pytest.skip("only root may mount a small disk")
+        try:
+            first = export.saved_model(embedder, disk)
+            (disk / "ballast").write_bytes(bytes(200_000 - used(first)))
+            for _ in range(2):
+                with pytest.raises(OSError, match="No space left"):
+                    export.saved_model(embedder, disk, version=2)
+                names = sorted(entry.name for entry in disk.iterdir())
+                assert names == ["1", "ballast"]
+            (disk / "ballast").unlink()
+            export.saved_model(embedder, disk, version=2)
+            for version in ("1", "2"):
+                loaded = tf.saved_model.load(disk / version)
+                assert loaded.embed(images(1)).shape == (1, DIM)
+        finally:
+            subprocess.run(["umount", str(disk)], check=True)
+
+    def test_survive_an_export_that_is_killed(self, embedder, tmp_path):
+        embedder.save(tmp_path / "embedder.keras")
+        home = tmp_path / "model"
+        export.saved_model(embedder, home)
+        words = [sys.executable, "-c", KILLED, tmp_path / "embedder.keras", home]
+        assert subprocess.run(words, check=False).returncode == -signal.SIGKILL
+        assert sorted(path.name for path in home.glob("[!.]*")) == ["1"]
+        with serving.start(home) as server:
+            client = serving.Client(server.url, server.name)
+            expected = client.embed(images(1))
+            export.saved_model(embedder, home, version=2)
+            np.testing.assert_array_equal(client.embed(images(1)), expected)
+
+    def test_of_two_writers_one_is_told(self, embedder, tmp_path, monkeypatch):
+        write_extras = export.servable.write_extras
+
+        def overtaken(*args):
+            write_extras(*args)
+            monkeypatch.undo()
+            export.saved_model(embedder, tmp_path)
+
+        monkeypatch.setattr(export.servable, "write_extras", overtaken)
+        with pytest.raises(FileExistsError, match="nothing is overwritten"):
+            export.saved_model(embedder, tmp_path)
+        assert [entry.name for entry in tmp_path.iterdir()] == ["1"]
+        loaded = tf.saved_model.load(tmp_path / "1")
+        assert loaded.embed(images(1)).shape == (1, DIM)
 
     @pytest.mark.parametrize("version", [0, -1, 1.0, "1", True, None])
     def test_are_positive_integers(self, embedder, tmp_path, version):

@@ -1,5 +1,7 @@
 """From an embedder, and an index, to a SavedModel that TensorFlow Serving loads."""
 
+import contextlib
+import errno
 import os
 import pathlib
 from collections.abc import Sequence
@@ -88,6 +90,7 @@ def saved_model(
 
     Raises:
         FileExistsError: If that version exists. Nothing is overwritten.
+        OSError: If the disk is full, or cannot be written to. Nothing is left on it.
         RuntimeError: If the backend of Keras is not TensorFlow.
         ValueError: If `version` is not a positive integer, if the embedder does not
             map images of a fixed size to `(b, d)`, if `index`, `k`, `calibration` or
@@ -116,8 +119,20 @@ def saved_model(
     options = tf.saved_model.SaveOptions(
         namespace_whitelist=[] if index is None else list(index.op_namespaces)
     )
-    with new_directory(target) as draft:
+    with new_directory(target) as draft, _full_disk_as_python_has_it(target):
         functions = signatures(module, embedder, index, calibration)
         tf.saved_model.save(module, str(draft), functions, options)
         write_extras(draft, module, functions, index, calibration, k, examples)
     return target
+
+
+@contextlib.contextmanager
+def _full_disk_as_python_has_it(path):
+    """Raises an `OSError` for TensorFlow's own error, which nobody expects."""
+    full = os.strerror(errno.ENOSPC)
+    try:
+        yield
+    except tf.errors.OpError as error:
+        if full not in error.message:
+            raise
+        raise OSError(errno.ENOSPC, full, str(path)) from error
