@@ -2,6 +2,15 @@
 PYTHON ?= python3
 PIP = -m pip --disable-pip-version-check
 SOURCES = $(shell find kerasdml -name '*.py' -o -name '*.json' -o -name '*.keras')
+PYTEST = ../../.venv-test/bin/python -m pytest -q -n 2
+# JAX compiles thousands of programs that run for microseconds: once for all processes,
+# kept for the next run, and without LLVM's optimizations, as compiling is most of what
+# these tests do. TensorFlow's tests keep the optimizations of what users run.
+ON_JAX = KERAS_BACKEND=jax \
+	XLA_FLAGS='--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true' \
+	JAX_COMPILATION_CACHE_DIR=$(CURDIR)/build/jax \
+	JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS=0 \
+	JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES=-1
 
 .PHONY: demo test test-addons lint clean
 
@@ -11,9 +20,8 @@ demo: .venv/installed
 test: .venv-test/installed
 	rm -rf build/check && mkdir -p build/check
 	cp -r tests docs zoo saved_models demo pyproject.toml README.md build/check/
-	cd build/check && ../../.venv-test/bin/python -m pytest -q -n 2
-	cd build/check && KERAS_BACKEND=jax ../../.venv-test/bin/python -m pytest -q -n 2 \
-		-m 'not tensorflow_alone' \
+	cd build/check && $(PYTEST)
+	cd build/check && $(ON_JAX) $(PYTEST) -m 'not tensorflow_alone' \
 		tests/ops tests/layers tests/miners tests/regularizers tests/losses tests/metrics \
 		tests/models/test_metric_model.py tests/optimizers tests/references \
 		tests/callbacks/test_self_paced.py
