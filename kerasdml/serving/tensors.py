@@ -66,7 +66,8 @@ def to_array(tensor, max_bytes: int = 2**40) -> np.ndarray:
 
     Args:
         tensor: A `TensorProto`.
-        max_bytes: Largest array to make: a few bytes may claim any shape.
+        max_bytes: Largest array to make, repeated strings included: a few bytes may
+            claim any shape.
 
     Raises:
         ValueError: If it is none, or larger. The message is a predicate, to be put
@@ -75,15 +76,17 @@ def to_array(tensor, max_bytes: int = 2**40) -> np.ndarray:
     dtype = numpy_dtype(tensor.dtype)
     shape = _shape(tensor.tensor_shape)
     count = math.prod(shape)
-    if count * dtype.itemsize > max_bytes:
+    values = getattr(tensor, _BY_NUMBER[tensor.dtype][1])
+    size = count * dtype.itemsize
+    if dtype.kind == "O" and values:
+        size += (count - len(values)) * len(values[-1])
+    if size > max_bytes:
         raise ValueError(
             f"must have at most {max_bytes} bytes. Received: {dtype} {shape}."
         )
     if tensor.tensor_content:
         return _from_content(tensor.tensor_content, dtype, shape, count)
-    return _from_values(
-        getattr(tensor, _BY_NUMBER[tensor.dtype][1]), dtype, shape, count
-    )
+    return _from_values(values, dtype, shape, count)
 
 
 def _shape(proto):

@@ -74,6 +74,7 @@ def proto(dtype, shape, **values):
         (proto("DT_FLOAT", [1] * 33), "at most 32 axes"),
         (proto("DT_FLOAT", [2**40, 2**40]), "at most 1000 bytes. Received: float32"),
         (proto("DT_STRING", [2**20], string_val=[b"a"]), "at most 1000 bytes"),
+        (proto("DT_STRING", [20], string_val=[b"a" * 60]), "at most 1000 bytes"),
         (proto("DT_FLOAT", [2], tensor_content=b"1234567"), "Received: 7 bytes for fl"),
         (proto("DT_STRING", [1], tensor_content=b"\x01a"), "2 bytes for string"),
         (proto("DT_FLOAT", [1], float_val=[1, 2]), r"Received: 2 for \(1,\)"),
