@@ -2,7 +2,9 @@
 PYTHON ?= python3
 PIP = -m pip --disable-pip-version-check
 SOURCES = $(shell find kerasdml -name '*.py' -o -name '*.json' -o -name '*.keras')
-PYTEST = ../../.venv-test/bin/python -m pytest -q -n 2
+# Workers take runs of tests in the order of the files, so that each builds the fixtures
+# of a module or session once, and few are built by both.
+PYTEST = ../../.venv-test/bin/python -m pytest -q -n 2 --dist worksteal
 # JAX compiles thousands of programs that run for microseconds: once for all processes,
 # kept for the next run, and without LLVM's optimizations, as compiling is most of what
 # these tests do. TensorFlow's tests keep the optimizations of what users run.
