@@ -33,22 +33,27 @@ def compiled(function):
     return tf.function(function, jit_compile=True)
 
 
-def compiled_value_and_gradient(function, x):
-    """As `value_and_gradient`, compiled by XLA as one, as a training step is."""
+def with_gradient(function):
+    """Compiles `function(x, *others)` and its gradient by `x` by XLA, as one."""
     if keras.backend.backend() == "jax":
         import jax
 
-        return tuple(map(np.asarray, jax.jit(jax.value_and_grad(function))(x)))
+        return jax.jit(jax.value_and_grad(function))
     import tensorflow as tf
 
     @tf.function(jit_compile=True)
-    def both(x):
+    def both(x, *others):
         with tf.GradientTape() as tape:
             tape.watch(x)
-            value = function(x)
+            value = function(x, *others)
         return value, tape.gradient(value, x)
 
-    return tuple(map(np.asarray, both(tf.convert_to_tensor(x))))
+    return both
+
+
+def compiled_value_and_gradient(function, x):
+    """As `value_and_gradient`, compiled by XLA as one, as a training step is."""
+    return tuple(map(np.asarray, with_gradient(function)(x)))
 
 
 @pytest.fixture
