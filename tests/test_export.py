@@ -518,11 +518,13 @@ class TestVersions:
         words = [sys.executable, "-c", KILLED, tmp_path / "embedder.keras", home]
         assert subprocess.run(words, check=False).returncode == -signal.SIGKILL
         assert sorted(path.name for path in home.glob("[!.]*")) == ["1"]
+        assert len(list(home.glob(".2.*.tmp"))) == 1
         with serving.start(home) as server:
             client = serving.Client(server.url, server.name)
             expected = client.embed(images(1))
             export.saved_model(embedder, home, version=2)
             np.testing.assert_array_equal(client.embed(images(1)), expected)
+        assert not list(home.glob(".*"))
 
     def test_of_two_writers_one_is_told(self, embedder, tmp_path, monkeypatch):
         write_extras = export.servable.write_extras

@@ -30,8 +30,9 @@ def new_directory(path):
     """Yields a directory to fill, which becomes `path` when the block succeeds.
 
     Who looks at `path`, such as a server that polls for new versions, sees all of it
-    or nothing; a block that fails leaves nothing behind. What `path` holds is on the
-    disk, not only in the memory of the system, when it appears.
+    or nothing; a block that fails leaves nothing behind, and what a killed one left is
+    removed by the next. What `path` holds is on the disk, not only in the memory of
+    the system, when it appears.
 
     Raises:
         FileExistsError: If something is at `path` already. Nothing is overwritten.
@@ -41,17 +42,43 @@ def new_directory(path):
     path.parent.mkdir(parents=True, exist_ok=True)
     # Not `tempfile`: its directories can be read by their owner alone, and a server
     # may run as someone else.
+    for left in path.parent.glob(f".{path.name}.*.tmp"):
+        with _locked(left) as abandoned:
+            if abandoned:
+                shutil.rmtree(left, ignore_errors=True)
     draft = path.parent / f".{path.name}.{uuid.uuid4().hex}.tmp"
     draft.mkdir()
     try:
-        yield draft
-        for entry in (*draft.rglob("*"), draft):
-            _sync(entry)
-        _refuse_existing(path)
-        draft.rename(path)
-        _sync(path.parent)
+        with _locked(draft):
+            yield draft
+            for entry in (*draft.rglob("*"), draft):
+                _sync(entry)
+            _refuse_existing(path)
+            draft.rename(path)
+            _sync(path.parent)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _locked(directory):
+    """Locks a directory, if nobody else has; yields whether. It ends with the process.
+
+    One that has just become something else, or nothing, is not there to be locked.
+    """
+    try:
+        handle = os.open(directory, os.O_RDONLY)
+    except FileNotFoundError:
+        yield False
+        return
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        yield False
+    else:
+        yield True
+    finally:
+        os.close(handle)
 
 
 @contextlib.contextmanager

@@ -293,6 +293,22 @@ for left in range(1, 100):
 """
 
 
+def test_of_drafts_of_a_version_only_the_abandoned_go(tmp_path):
+    left = tmp_path / ".1.0.tmp"
+    left.mkdir()
+    with files.new_directory(tmp_path / "1") as first:
+        assert not left.exists()
+        with files.new_directory(tmp_path / "2"):
+            assert first.exists()
+        with (
+            pytest.raises(KeyError),
+            files.new_directory(tmp_path / "1") as second,
+        ):
+            assert first.exists() and first != second
+            raise KeyError
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["1", "2"]
+
+
 def test_a_writer_killed_at_any_step_leaves_all_or_nothing(tmp_path):
     path = tmp_path / "index"
     with files.only_writer(path), files.new_directory(path / "1") as draft:

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -62,6 +63,37 @@ def test_serve_prints_where_it_is_and_stops_when_told(run, saved_model, paint, h
     rest, errors = process.communicate(timeout=120)
     assert (rest, process.returncode) == ("stopped\n", 0)
     assert "Traceback" not in errors
+
+
+def test_a_server_killed_while_a_version_comes_starts_with_it(
+    run, saved_model, paint, tmp_path
+):
+    code = """
+        import os, signal, sys
+        import kerasdml
+        from kerasdml.serving import service
+
+        warm = service.warm
+        def warm_or_die(model):
+            if model.version == 4:
+                os.kill(os.getpid(), signal.SIGKILL)
+            warm(model)
+        service.warm = warm_or_die
+        kerasdml.serving.serve(sys.argv[1], port=0, grpc_port=0, poll=0.05)
+    """
+    home = tmp_path / "colours"
+    shutil.copytree(saved_model, home)
+    process = run(code, home)
+    assert "version 3 at" in process.stdout.readline()
+    shutil.copytree(home / "3", tmp_path / "draft")
+    (tmp_path / "draft").rename(home / "4")
+    assert process.wait(timeout=120) == -signal.SIGKILL
+    with serving.start(home) as server:
+        client = serving.Client(server.url, server.name)
+        (told,) = client.status()["model_version_status"]
+        assert (told["version"], told["state"]) == ("4", "AVAILABLE")
+        assert client.search([paint((255, 0, 0))])[0][0].id == "rot"
+    assert sorted(entry.name for entry in home.iterdir()) == ["3", "4"]
 
 
 def test_the_printed_example_works(server, saved_model, tmp_path, paint):
