@@ -53,7 +53,7 @@ def embed(
     call goes on with it: files that are there are checked and kept.
 
     A batch of images and the embeddings of one file are in memory, for each process:
-    `n d` × 4 bytes, 205 MB of 100,000 of size 512.
+    `n d` × 4 bytes, 205 MB of 100,000 of size 512, and for a moment twice that.
 
     Args:
         model: Name in the zoo, or path of a `.keras` file.
