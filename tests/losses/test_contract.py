@@ -137,11 +137,17 @@ def keeps(exceptions):
     return pytest.mark.parametrize("loss", kept, ids=name_of)
 
 
+@functools.cache
+def build_with_seed(loss):
+    """Once a loss, as a new seed makes TensorFlow forget its kernels."""
+    keras.utils.set_random_seed(7)
+    loss.build(5)
+
+
 @pytest.fixture(autouse=True)
-def build_with_seed(request):
+def built(request):
     if "loss" in request.fixturenames:
-        keras.utils.set_random_seed(7)
-        request.getfixturevalue("loss").build(5)
+        build_with_seed(request.getfixturevalue("loss"))
 
 
 def batch(classes=4, per_class=3, dim=5, dtype="float32"):
