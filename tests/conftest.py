@@ -33,27 +33,22 @@ def compiled(function):
     return tf.function(function, jit_compile=True)
 
 
-def with_gradient(function):
-    """Compiles `function(x, *others)` and its gradient by `x` by XLA, as one."""
+def compiled_value_and_gradient(function, x):
+    """As `value_and_gradient`, compiled by XLA as one, as a training step is."""
     if keras.backend.backend() == "jax":
         import jax
 
-        return jax.jit(jax.value_and_grad(function))
+        return tuple(map(np.asarray, jax.jit(jax.value_and_grad(function))(x)))
     import tensorflow as tf
 
     @tf.function(jit_compile=True)
-    def both(x, *others):
+    def both(x):
         with tf.GradientTape() as tape:
             tape.watch(x)
-            value = function(x, *others)
+            value = function(x)
         return value, tape.gradient(value, x)
 
-    return both
-
-
-def compiled_value_and_gradient(function, x):
-    """As `value_and_gradient`, compiled by XLA as one, as a training step is."""
-    return tuple(map(np.asarray, with_gradient(function)(x)))
+    return tuple(map(np.asarray, both(tf.convert_to_tensor(x))))
 
 
 @pytest.fixture
