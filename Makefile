@@ -14,7 +14,7 @@ ON_JAX = KERAS_BACKEND=jax \
 	JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS=0 \
 	JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES=-1
 
-.PHONY: demo test test-addons lint clean
+.PHONY: demo test test-addons test-beam lint clean
 
 demo: .venv/installed
 	.venv/bin/python demo/demo.py
@@ -31,6 +31,10 @@ test: .venv-test/installed
 # TensorFlow Addons needs Python 3.11 and an environment of its own.
 test-addons: .venv-addons/installed
 	TF_USE_LEGACY_KERAS=1 .venv-addons/bin/python -m pytest -q -o addopts= tests/addons
+
+# Apache Beam needs older packages than `make test` takes.
+test-beam: .venv-beam/installed
+	.venv-beam/bin/python -m pytest -q tests/bulk
 
 lint: .venv-lint/installed
 	.venv-lint/bin/ruff format --check .
@@ -61,5 +65,10 @@ lint: .venv-lint/installed
 	.venv-addons/bin/python $(PIP) install -q -r tests/addons/requirements.txt
 	touch $@
 
+.venv-beam/installed: setup.py $(SOURCES)
+	$(PYTHON) -m venv .venv-beam
+	.venv-beam/bin/python $(PIP) install -q '.[beam]' pytest pytest-xdist
+	touch $@
+
 clean:
-	rm -rf .venv .venv-test .venv-lint .venv-addons build dist *.egg-info
+	rm -rf .venv .venv-test .venv-lint .venv-addons .venv-beam build dist *.egg-info
