@@ -25,7 +25,8 @@ test: .venv-test/installed
 	cd build/check && $(PYTEST)
 	cd build/check && $(ON_JAX) $(PYTEST) -m 'not tensorflow_alone' \
 		tests/ops tests/layers tests/miners tests/regularizers tests/losses tests/metrics \
-		tests/models/test_metric_model.py tests/optimizers tests/references \
+		tests/models/test_metric_model.py tests/models/test_replicas.py tests/optimizers \
+		tests/references \
 		tests/callbacks/test_self_paced.py
 
 # TensorFlow Addons needs Python 3.11 and an environment of its own.

@@ -4,7 +4,7 @@ import pytest
 
 from tests.bulk.conftest import contents
 
-pytest.importorskip("apache_beam", reason="the extra `beam` is not installed")
+pytest.importorskip("apache_beam", reason="Apache Beam is in `make test-beam`")
 
 
 @pytest.mark.parametrize("mode", ["in_memory", "multi_threading", "multi_processing"])
