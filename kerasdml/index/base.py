@@ -108,7 +108,7 @@ class Index(tf.Module, abc.ABC):
         Queries are searched in chunks, so memory stays bounded for any number.
 
         Args:
-            queries: `(q, dim)` embeddings, finite. With "cosine", of any length.
+            queries: `(q, dim)` embeddings, finite. With "cosine", of a length ≥ 1e-19.
             k: Neighbours per query, 1 … `size`.
             return_labels: Whether to return the neighbours' labels too.
             return_metadata: Whether to return the neighbours' metadata too.

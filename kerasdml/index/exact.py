@@ -63,7 +63,7 @@ class Exact(TableIndex):
         """Stores embeddings for exact search.
 
         Args:
-            embeddings: `(n, d)` finite numbers. With "cosine", of any length.
+            embeddings: `(n, d)` finite numbers. With "cosine", of a length ≥ 1e-19.
             ids: `(n,)` distinct integers or strings; 0 … n-1 by default.
             labels: `(n,)` integers or strings, such as class names; may repeat.
             similarity: "cosine", "dot" or "euclidean" (minus the Euclidean distance).

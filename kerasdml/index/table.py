@@ -87,7 +87,7 @@ class TableIndex(Index):
         down as their number grows: compact when there are more than some thousands.
 
         Args:
-            embeddings: `(n, dim)` finite numbers. With "cosine", of any length.
+            embeddings: `(n, dim)` finite numbers. With "cosine", of a length ≥ 1e-19.
             ids: `(n,)` distinct integers or strings, as those of the index, and new.
             labels: `(n,)` labels, if the index has any.
             metadata: `n` values that JSON can hold, if the index has any.
@@ -110,7 +110,7 @@ class TableIndex(Index):
         They move to the end of the order of storage. As for `add`, see `compact`.
 
         Args:
-            embeddings: `(n, dim)` finite numbers. With "cosine", of any length.
+            embeddings: `(n, dim)` finite numbers. With "cosine", of a length ≥ 1e-19.
             ids: `(n,)` distinct integers or strings that are stored.
             labels: `(n,)` labels, if the index has any.
             metadata: `n` values that JSON can hold, if the index has any.
