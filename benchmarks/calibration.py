@@ -7,13 +7,13 @@ Side by side with one sort of the same scores, which is what both cannot do with
 """
 
 import argparse
-import csv
 import datetime
 import os
 import pathlib
 import time
 
 import numpy as np
+import row_files
 
 import kerasdml
 from kerasdml import metrics
@@ -34,7 +34,7 @@ def main():
                 f"{row['longest']} s), {row['times_a_sort']} times a sort"
             )
             if args.csv:
-                add(row, pathlib.Path(args.csv))
+                row_files.add(pathlib.Path(args.csv), row)
 
 
 def measured(size, repeats):
@@ -68,16 +68,6 @@ def seconds(call):
     start = time.perf_counter()
     call()
     return time.perf_counter() - start
-
-
-def add(row, path):
-    new = not path.exists()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a", newline="") as file:
-        writer = csv.DictWriter(file, row, lineterminator="\n")
-        if new:
-            writer.writeheader()
-        writer.writerow(row)
 
 
 if __name__ == "__main__":

@@ -56,8 +56,7 @@ def read(path, size, split, count=None):
 
 
 def row(name, converted, images, labels):
-    parts = np.array_split(images, len(images) // 256)
-    embeddings = np.concatenate([export.predict(converted.path, x) for x in parts])
+    embeddings = export.predict(converted.path, images)
     size, error = f"{converted.size / 1000:.0f} kB", f"{converted.error:.0e}"
     show(name, size, error, embeddings, labels)
 

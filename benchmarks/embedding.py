@@ -9,7 +9,6 @@ all processes together, and vary less than time where others use the machine.
 """
 
 import argparse
-import csv
 import datetime
 import os
 import pathlib
@@ -20,6 +19,7 @@ import tempfile
 import time
 
 import numpy as np
+import row_files
 from PIL import Image
 
 RESULTS = pathlib.Path(__file__).parent / "results" / "embedding.csv"
@@ -48,7 +48,7 @@ def main():
                 f"{row['seconds']} s, {row['cpu_seconds']} CPU s"
             )
             if args.csv:
-                add(row, pathlib.Path(args.csv))
+                row_files.add(pathlib.Path(args.csv), row)
 
 
 def measured(args, folder):
@@ -98,15 +98,6 @@ def run(words):
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     return time.perf_counter() - start, used
-
-
-def add(row, path):
-    new = not path.exists()
-    with path.open("a", newline="") as file:
-        writer = csv.DictWriter(file, row, lineterminator="\n")
-        if new:
-            writer.writeheader()
-        writer.writerow(row)
 
 
 if __name__ == "__main__":

@@ -24,7 +24,6 @@ in Stanford Online Products (60,502 of 11,316 classes). `--csv` adds rows to a f
 """
 
 import argparse
-import csv
 import functools
 import json
 import os
@@ -39,9 +38,13 @@ import time
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
+import row_files
 
 KS = (1, 10, 100, 1000)
 PER_CLASS = 60_502 / 11_316
+
+TITLES = ["task", "size", "contender", "seconds", "times_the_first", "megabytes"]
+TITLES += ["values"]
 
 
 def main():
@@ -79,17 +82,9 @@ def compare(task, size, contenders, rounds, file):
         }
         print("  ".join(f"{k}: {v}" for k, v in row.items()), flush=True)
         if file:
-            add(list(row.values()), file)
-
-
-def add(row, file):
-    names = ["task", "size", "contender", "seconds", "times_the_first", "megabytes"]
-    new = not file.exists()
-    with file.open("a", newline="") as lines:
-        writer = csv.writer(lines, lineterminator="\n")
-        if new:
-            writer.writerow([*names, "values", "cores", "date"])
-        writer.writerow([*row, os.cpu_count(), time.strftime("%Y-%m-%d")])
+            titled = dict(zip(TITLES, row.values(), strict=True))
+            machine = {"cores": os.cpu_count(), "date": time.strftime("%Y-%m-%d")}
+            row_files.add(file, {**titled, **machine})
 
 
 def make_data(folder, size):

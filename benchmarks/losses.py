@@ -35,6 +35,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import keras
 import numpy as np
+import row_files
 import tensorflow as tf
 
 import kerasdml
@@ -357,14 +358,8 @@ def add(row, path, compiled):
         "keras": keras.__version__,
         "date": datetime.date.today().isoformat(),
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    new = not path.exists()
-    with path.open("a", newline="") as file:
-        names = ["loss", "batch", "dim", "layout", *MEASURED, *run]
-        writer = csv.DictWriter(file, names, lineterminator="\n")
-        if new:
-            writer.writeheader()
-        writer.writerow({**row, **run})
+    names = ["loss", "batch", "dim", "layout", *MEASURED]
+    row_files.add(path, {**dict.fromkeys(names, ""), **row, **run})
 
 
 if __name__ == "__main__":

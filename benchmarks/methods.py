@@ -25,6 +25,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import keras
 import numpy as np
+import row_files
 from keras import ops
 
 import kerasdml
@@ -324,12 +325,7 @@ def add(row, path):
         "keras": keras.__version__,
         "date": datetime.date.today().isoformat(),
     }
-    new = not path.exists()
-    with path.open("a", newline="") as file:
-        writer = csv.DictWriter(file, [*row, *run], lineterminator="\n")
-        if new:
-            writer.writeheader()
-        writer.writerow({**row, **run})
+    row_files.add(path, {**row, **run})
 
 
 if __name__ == "__main__":

@@ -35,6 +35,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")  # for TensorFlow Addons
 
 import numpy as np
+import row_files
 
 import kerasdml
 from kerasdml import losses
@@ -346,13 +347,7 @@ def add(row, path):
         "date": datetime.date.today().isoformat(),
         **{name: version(name) for name in ("tensorflow", "torch", *MODULES.values())},
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    new = not path.exists()
-    with path.open("a", newline="") as file:
-        writer = csv.DictWriter(file, [*row, *run], lineterminator="\n")
-        if new:
-            writer.writeheader()
-        writer.writerow({**row, **run})
+    row_files.add(path, {**row, **run})
 
 
 if __name__ == "__main__":

@@ -23,7 +23,6 @@ rows to a file.
 """
 
 import argparse
-import csv
 import importlib
 import json
 import os
@@ -37,6 +36,7 @@ import time
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
+import row_files
 
 K = 10
 TARGET = 0.95
@@ -183,13 +183,8 @@ def own_megabytes():
 
 
 def add(row, file):
-    row = {**row, "cores": os.cpu_count(), "date": time.strftime("%Y-%m-%d")}
-    new = not file.exists()
-    with file.open("a", newline="") as lines:
-        writer = csv.DictWriter(lines, list(row), lineterminator="\n")
-        if new:
-            writer.writeheader()
-        writer.writerow(row)
+    run = {"cores": os.cpu_count(), "date": time.strftime("%Y-%m-%d")}
+    row_files.add(file, {**row, **run})
 
 
 def least(settings, found_with, truth):

@@ -14,7 +14,6 @@ of a busy machine. Clients do not retry: an error is an error. `--csv` and
 """
 
 import argparse
-import csv
 import datetime
 import io
 import multiprocessing
@@ -32,6 +31,7 @@ import time
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
+import row_files
 import search
 
 from kerasdml.serving import Client
@@ -61,9 +61,10 @@ def main():
         home = pathlib.Path(folder) / "model"
         export_apart(home, args.items)
         with Server(home / "served") as server:
-            rows = list(measured(server, home, args))
+            found = list(measured(server, home, args))
     if args.csv:
-        append(args.csv, rows)
+        for row in found:
+            row_files.add(args.csv, dict(zip(TITLES, row, strict=True)))
 
 
 def measured(server, home, args):
@@ -234,16 +235,6 @@ def export(home, index):
         ]
     )
     kerasdml.export.saved_model(embedder, home / "served", index=index, k=K)
-
-
-def append(path, rows):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    new = not path.exists()
-    with path.open("a", newline="") as lines:
-        writer = csv.writer(lines, lineterminator="\n")
-        if new:
-            writer.writerow(TITLES)
-        writer.writerows(rows)
 
 
 if __name__ == "__main__":

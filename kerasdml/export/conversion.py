@@ -144,9 +144,9 @@ def predict(path: str | os.PathLike, images: np.ndarray) -> np.ndarray:
     path = pathlib.Path(path)
     images = np.asarray(images, "float32")
     if path.suffix == ".tflite":
-        return _predict_lite_rt(path, images)
+        return _in_parts(_lite_rt_embedder(path), images)
     if path.suffix == ".onnx":
-        return _predict_onnx(path, images)
+        return _in_parts(_onnx_embedder(path), images)
     raise ValueError(f"`path` must end in .tflite or .onnx. Received: {str(path)!r}.")
 
 
@@ -161,7 +161,7 @@ def _converted(name, kind, embedder, path, images, tolerance, **options):
         model = _with_fused_normalization(embedder) if kind == "litert" else embedder
         model.export(str(draft), format=kind, verbose=False, **options)
         # `not <=`, so that NaN is refused.
-        found = _in_parts(functools.partial(predict, draft), images)
+        found = predict(draft, images)
         error = _error(found, expected)
         if not error <= tolerance:
             raise RuntimeError(
@@ -248,7 +248,7 @@ def _new_file(path, suffix):
         draft.rename(path)
 
 
-def _predict_lite_rt(path, images):
+def _lite_rt_embedder(path):
     with warnings.catch_warnings():
         # It is to go, but in versions of TensorFlow that setup.py excludes.
         warnings.filterwarnings(
@@ -256,20 +256,23 @@ def _predict_lite_rt(path, images):
         )
         model = tf.lite.Interpreter(str(path))
     (taken,), (given,) = model.get_input_details(), model.get_output_details()
-    model.resize_tensor_input(taken["index"], images.shape)
-    model.allocate_tensors()
-    model.set_tensor(taken["index"], images)
-    model.invoke()
-    return model.get_tensor(given["index"])
+
+    def embed(images):
+        model.resize_tensor_input(taken["index"], images.shape)
+        model.allocate_tensors()
+        model.set_tensor(taken["index"], images)
+        model.invoke()
+        return model.get_tensor(given["index"])
+
+    return embed
 
 
-def _predict_onnx(path, images):
+def _onnx_embedder(path):
     session = _import("onnxruntime").InferenceSession(
         str(path), providers=["CPUExecutionProvider"]
     )
     (taken,) = session.get_inputs()
-    (embeddings,) = session.run(None, {taken.name: images})
-    return embeddings
+    return lambda images: session.run(None, {taken.name: images})[0]
 
 
 def _import(package):
